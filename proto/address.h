@@ -1,0 +1,55 @@
+/*
+ * RFC 5321 paths (4.1.2), and the canonical key under which a recipient is counted and relayed
+ * once. ASCII only here: a path with bytes above 127 is told apart (ADDRESS_UTF8).
+ */
+#ifndef GATEPOST_PROTO_ADDRESS_H
+#define GATEPOST_PROTO_ADDRESS_H
+
+#include "proto/buf.h"
+
+#define ADDRESS_MAX 254 /* a path of 256 octets (4.5.3.1.3) less its brackets */
+#define ADDRESS_LOCAL_MAX 64
+#define ADDRESS_DOMAIN_MAX 255
+
+enum address_result {
+	ADDRESS_OK,
+	ADDRESS_NULL,        /* <>, the null reverse-path */
+	ADDRESS_UNQUALIFIED, /* a local-part without a domain */
+	ADDRESS_BAD,         /* syntax */
+	ADDRESS_TOO_LONG,    /* local-part, domain or path beyond RFC 5321 4.5.3.1 */
+	ADDRESS_UTF8,        /* bytes above 127: needs SMTPUTF8 */
+};
+
+struct address {
+	struct span local;  /* as written, quotes and backslashes included; points into the input */
+	struct span domain; /* without the @; an address literal keeps its [] */
+	struct span whole;  /* local@domain as written, source route stripped */
+};
+
+/*
+ * Reads a path in brackets at the front of `in` (source routes are accepted and stripped,
+ * `<Postmaster>` in any case is ADDRESS_UNQUALIFIED), and moves `in` behind the `>`. On any
+ * result but OK and UNQUALIFIED and NULL `in` is untouched. Spans point into `in`.
+ */
+enum address_result address_parse_path(struct span *in, struct address *address_out);
+
+/* The same for an address without brackets that must be the whole of `text`. */
+enum address_result address_parse(struct span text, struct address *address_out);
+
+/*
+ * The canonical key: domain in lower case without a trailing dot, quotes of a local-part taken
+ * away where they are not needed, the local-part's case kept (it may matter to its owner, 2.4).
+ */
+void address_key(const struct address *address, struct buf *out);
+
+/*
+ * The canonical account name of a login: surrounding blanks refused, ASCII lower case, `@domain`
+ * added when there is none. False when empty, over 255 bytes or with control bytes, blanks,
+ * bytes above 127 or more than one @.
+ */
+bool address_account(struct span login, struct span domain, struct buf *out);
+
+/* A valid domain name (letters, digits, hyphens and underscores in labels) or address literal. */
+bool address_domain_is_valid(struct span domain);
+
+#endif

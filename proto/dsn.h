@@ -1,0 +1,31 @@
+/* Delivery status notifications: RFC 3464 reports in an RFC 6522 multipart/report, from a struct. */
+#ifndef GATEPOST_PROTO_DSN_H
+#define GATEPOST_PROTO_DSN_H
+
+#include "proto/buf.h"
+
+struct dsn_recipient {
+	struct span address;    /* Final-Recipient */
+	struct span status;     /* "5.1.1" */
+	struct span diagnostic; /* what the smarthost said, "550 5.1.1 no such user"; empty: nothing was said */
+	struct span remote;     /* Remote-MTA; empty: none was reached */
+};
+
+struct dsn {
+	struct span hostname;   /* Reporting-MTA, and the domain of Message-ID and From (MAILER-DAEMON@) */
+	struct span to;         /* who gets it */
+	struct span id;         /* our queue id, in Message-ID and in the text */
+	int64_t now;            /* seconds since 1970 */
+	int64_t arrived;        /* the same, Arrival-Date */
+	const struct dsn_recipient *recipients;
+	size_t nrecipients;
+	struct span original;   /* the returned message: all of it, or its header only */
+	bool header_only;       /* text/rfc822-headers instead of message/rfc822 */
+	bool eight_bit;         /* the original has bytes above 127 */
+};
+
+/* Writes the whole message with CRLF line ends, no line over 998. Bytes from outside can not end a
+ * field or a part: control bytes become '?', the boundary is not in `original`. */
+void dsn_write(const struct dsn *dsn, struct buf *out);
+
+#endif

@@ -1,0 +1,54 @@
+/*
+ * A streaming scan of a message's header: facts out, and the fields that RFC 6409 lets a submission
+ * server add (Date 8.2, Message-ID 8.3) put in while it passes. What a client wrote is never altered.
+ * A message whose header has no blank line gets one before the first line that is no header field.
+ */
+#ifndef GATEPOST_PROTO_HEADER_H
+#define GATEPOST_PROTO_HEADER_H
+
+#include "proto/buf.h"
+
+#define HEADER_HOPS_MAX 100 /* Received fields that mean a loop (RFC 5321 6.3) */
+
+struct header_facts {
+	unsigned from, date, message_id; /* how often each field was seen */
+	unsigned received;
+	bool done;        /* the header is over */
+};
+
+/* What to add when it is missing; borrowed, must live as long as the scan. */
+struct header_additions {
+	struct span date;       /* the value of Date, "Wed, 25 Nov 2026 03:00:00 +0000" */
+	struct span message_id; /* the value with its brackets */
+};
+
+struct header {
+	struct header_facts facts;
+	const struct header_additions *additions;
+	unsigned state;
+	char name[80]; /* the current line's field name so far */
+	size_t name_len;
+};
+
+void header_init(struct header *header, const struct header_additions *additions);
+/* Passes `text` on to `out`, with additions where they belong. Any split of the bytes gives the same. */
+void header_put(struct header *header, struct span text, struct buf *out);
+/* The text is over: adds what is still missing when the header was never ended. */
+void header_end(struct header *header, struct buf *out);
+
+/* RFC 5322 3.3 date-time of `seconds` since 1970, in UTC ("+0000"). */
+void header_date(int64_t seconds, struct buf *out);
+
+struct header_received {
+	struct span helo;     /* what the client called itself; escaped here */
+	struct span hostname; /* by */
+	struct span protocol; /* "ESMTPSA" ... (RFC 3848) */
+	struct span tls;      /* "TLS_AES_256_GCM_SHA384", empty outside TLS (RFC 8314 4.3) */
+	struct span id;
+	int64_t seconds;
+};
+
+/* The Received field of RFC 5321 4.4, folded, without the client's address. */
+void header_received(const struct header_received *facts, struct buf *out);
+
+#endif
