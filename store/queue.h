@@ -1,0 +1,111 @@
+/*
+ * The queue. An entry is READY (due at next_at) or HELD; in flight is memory only, elsewhere. Its row, its
+ * due row, its owner row, its account's usage and its body live and die together here.
+ *
+ * A recipient is PENDING until it is SENT or FAILED; a FAILED one owes its sender a report and is REPORTED
+ * once that was sent (or nobody is to be told). An entry without PENDING and FAILED recipients ends.
+ */
+#ifndef GATEPOST_STORE_QUEUE_H
+#define GATEPOST_STORE_QUEUE_H
+
+#include "proto/arena.h"
+#include "store/store.h"
+
+#define QUEUE_ENTRY_MAX ((size_t)2 * 1024 * 1024) /* bytes of a row, and cap for its arena */
+
+enum queue_state { QUEUE_READY, QUEUE_HELD };
+
+enum queue_recipient_state { RECIPIENT_PENDING, RECIPIENT_SENT, RECIPIENT_FAILED, RECIPIENT_REPORTED };
+
+struct queue_recipient {
+	struct span address; /* as given to the smarthost */
+	enum queue_recipient_state state;
+	unsigned code;       /* the smarthost's last reply code, 0 = none yet */
+	struct span status;  /* its enhanced code, or ours: "5.1.1"; may be empty */
+	struct span answer;  /* its text, at most 480 bytes */
+};
+
+struct queue_entry {
+	uint64_t id;
+	enum queue_state state;
+	struct span account;     /* who is charged */
+	struct span sender;      /* MAIL FROM, empty for <> */
+	struct span client;      /* the client's address, text, for the journal */
+	int64_t accepted_at;     /* T */
+	int64_t accepted_wall;   /* ms since 1970 */
+	int64_t next_at;         /* T: when it is due, READY only; keeps its value while HELD */
+	int64_t deferred_at;     /* T of the last deferral, 0 = never: due at once when the smarthost is back */
+	int64_t report_at;       /* T: when the FAILED ones are to be reported; 0 = none */
+	int64_t failed_at;       /* T of the first failure not yet reported: a report has a lifetime too */
+	uint32_t attempts;
+	uint64_t size;           /* bytes of the body as relayed */
+	bool eight_bit;
+	struct queue_recipient *recipients;
+	size_t nrecipients;
+};
+
+/* A new entry; its body rows are already in this transaction or an earlier one. */
+enum store_result queue_put(struct store_txn *txn, const struct queue_entry *entry);
+/* Everything is copied into `arena`. DAMAGED when the row makes no sense. */
+enum store_result queue_get(struct store_txn *txn, uint64_t id, struct arena *arena,
+                            struct queue_entry *entry_out);
+/* Rewrites an entry that exists after an attempt, a hold or a release; when no recipient is PENDING or FAILED it is removed. */
+enum store_result queue_update(struct store_txn *txn, const struct queue_entry *entry, bool *ended_out);
+/* Removes entry and body. NOT_FOUND when there is none. */
+enum store_result queue_remove(struct store_txn *txn, uint64_t id);
+
+/* State changes by id; NOT_FOUND when there is none, OK when it is so already. A released one is due at `now`. */
+enum store_result queue_hold(struct store_txn *txn, uint64_t id);
+enum store_result queue_release(struct store_txn *txn, uint64_t id, int64_t now);
+/* READY and not due: due at `now`. */
+enum store_result queue_flush(struct store_txn *txn, uint64_t id, int64_t now);
+
+/* The entry's row as bytes, and back: what is handed to delivery with a fresh entry. */
+bool queue_pack(const struct queue_entry *entry, struct buf *out);
+bool queue_unpack(struct span row, struct arena *arena, struct queue_entry *entry_out);
+
+/* ---- the due index ---- */
+
+struct queue_due {
+	int64_t next_at;
+	uint64_t id;
+	uint32_t account; /* queue_account_hash */
+	int64_t deferred_at;
+};
+
+uint32_t queue_account_hash(struct span account);
+
+struct queue_due_walk {
+	struct store_walk walk;
+};
+
+/* READY entries in order of next_at; stop when next_at is in the future and nothing else is looked for. */
+void queue_due_begin(struct queue_due_walk *walk, struct store_txn *txn);
+bool queue_due_next(struct queue_due_walk *walk, struct queue_due *due_out);
+void queue_due_end(struct queue_due_walk *walk);
+
+/* ---- lists ---- */
+
+/* The first entry with an id > `after` (of `account`, when that is not empty); NOT_FOUND at the end. */
+enum store_result queue_list_next(struct store_txn *txn, struct span account, uint64_t after,
+                                  uint64_t *id_out);
+
+struct queue_usage {
+	uint64_t entries;
+	uint64_t bytes;
+};
+
+/* Zeroes when the account has nothing queued. */
+enum store_result queue_usage(struct store_txn *txn, struct span account,
+                              struct queue_usage *usage_out);
+
+/* ---- ids as people see them ---- */
+
+#define QUEUE_ID_TEXT 14
+
+/* Writes the id as lower-case base32 (0-9 and a-z without i, l, o, u), NUL-terminated. */
+void queue_id_write(uint64_t id, char text_out[QUEUE_ID_TEXT]);
+/* False when it is none. Any case. */
+bool queue_id_read(struct span text, uint64_t *id_out);
+
+#endif
