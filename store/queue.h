@@ -9,6 +9,7 @@
 #define GATEPOST_STORE_QUEUE_H
 
 #include "proto/arena.h"
+#include "proto/buf.h"
 #include "store/store.h"
 
 #define QUEUE_ENTRY_MAX ((size_t)2 * 1024 * 1024) /* bytes of a row, and cap for its arena */

@@ -56,6 +56,10 @@ void store_resize(struct store *store, uint64_t size);
 
 /* The store's own clock T, in ms: never goes back, a wall clock step in a running process changes nothing. */
 int64_t store_now(const struct store *store);
+#ifdef GATEPOST_HOOKS
+/* Moves T (tests only). */
+void store_advance(struct store *store, int64_t ms);
+#endif
 /* A fresh id, unique over restarts once a commit of this process has happened after it. Any thread. */
 uint64_t store_next_id(struct store *store);
 
