@@ -33,7 +33,7 @@ void arena_done(struct arena *arena)
 
 void *arena_alloc(struct arena *arena, size_t n)
 {
-	if (n > arena->cap || arena->used > arena->cap - n) {
+	if (n > arena->cap || arena->used > arena->cap - n || n > SIZE_MAX / 4) {
 		return NULL;
 	}
 	size_t rounded = (n + ALIGN - 1) / ALIGN * ALIGN;
@@ -45,8 +45,11 @@ void *arena_alloc(struct arena *arena, size_t n)
 			return NULL;
 		}
 		block->size = size;
-		block->next = arena->blocks;
-		arena->blocks = block;
+		/* A block made for one big thing goes behind: what is left of the first is still used. */
+		struct arena_block **at = arena->blocks && size > BLOCK_BYTES ? &arena->blocks->next
+		                                                             : &arena->blocks;
+		block->next = *at;
+		*at = block;
 	}
 	void *at = block->bytes + block->used;
 	block->used += rounded;
@@ -66,4 +69,3 @@ bool arena_copy(struct arena *arena, struct span bytes, struct span *copy_out)
 	*copy_out = span_of(at, bytes.len);
 	return true;
 }
-

@@ -26,42 +26,37 @@ void buf_clear(struct buf *buf)
 	buf->failed = false;
 }
 
-/* Moves the live bytes to the start of a block of at least `want` bytes. */
+/* Makes room for `want` bytes from the first live one on; on failure all is as before. */
 static bool resize(struct buf *buf, size_t want)
 {
-	char *block = buf->ptr ? buf->ptr - buf->head : NULL;
-	if (buf->head && buf->len) {
-		memmove(block, buf->ptr, buf->len);
-	}
-	buf->ptr = block;
-	buf->head = 0;
-	if (want <= buf->size) {
+	if (buf->head + want <= buf->size && buf->ptr) {
 		return true;
 	}
-	size_t size = buf->size < 128 ? 128 : buf->size;
-	while (size < want) {
-		size += size / 2;
+	char *block = buf->ptr ? buf->ptr - buf->head : NULL;
+	/* Moving pays only where much was dropped: a full queue that is drained byte by byte would
+	 * be moved at each put. Otherwise it grows, by half, so that a byte is moved O(1) times. */
+	if (buf->head < buf->size / 2 || want > buf->size) {
+		size_t size = buf->size < 128 ? 128 : buf->size + buf->size / 2;
+		size = size < buf->head + want ? buf->head + want : size;
+		block = realloc(block, size);
+		if (!block) {
+			return false;
+		}
+		buf->size = size;
+		buf->ptr = block + buf->head;
 	}
-	block = realloc(block, size);
-	if (!block) {
-		return false;
+	if (buf->head) {
+		memmove(block, buf->ptr, buf->len);
+		buf->ptr = block;
+		buf->head = 0;
 	}
-	buf->ptr = block;
-	buf->size = size;
 	return true;
 }
 
 char *buf_reserve(struct buf *buf, size_t n)
 {
-	if (buf->failed || n > buf->cap || buf->len > buf->cap - n) {
-		buf->failed = true;
-		return NULL;
-	}
-	if (buf->head + buf->len + n > buf->size && !resize(buf, buf->len + n)) {
-		buf->failed = true;
-		return NULL;
-	}
-	if (!buf->ptr && !resize(buf, 1)) {
+	if (buf->failed || n > buf->cap || buf->len > buf->cap - n || n > SIZE_MAX / 4 ||
+	    !resize(buf, buf->len + n)) {
 		buf->failed = true;
 		return NULL;
 	}
@@ -76,13 +71,14 @@ void buf_grow(struct buf *buf, size_t n)
 
 bool buf_put(struct buf *buf, struct span bytes)
 {
+	if (bytes.len == 0) {
+		return !buf->failed;
+	}
 	char *at = buf_reserve(buf, bytes.len);
 	if (!at) {
 		return false;
 	}
-	if (bytes.len) {
-		memcpy(at, bytes.ptr, bytes.len);
-	}
+	memcpy(at, bytes.ptr, bytes.len);
 	buf->len += bytes.len;
 	return true;
 }
@@ -105,20 +101,16 @@ bool buf_printf(struct buf *buf, const char *format, ...)
 	va_copy(again, args);
 	int n = vsnprintf(NULL, 0, format, args);
 	va_end(args);
-	char *at = n < 0 ? NULL : buf_reserve(buf, (size_t)n);
-	/* vsnprintf also writes a NUL: it needs one byte that is not counted. */
-	if (at && buf->head + buf->len + (size_t)n + 1 > buf->size &&
-	    !resize(buf, buf->len + (size_t)n + 1)) {
-		at = NULL;
-	}
-	if (at) {
+	/* vsnprintf also writes a NUL: it needs one byte that is not counted against the cap. */
+	bool fits = n >= 0 && buf_reserve(buf, (size_t)n) && resize(buf, buf->len + (size_t)n + 1);
+	if (fits) {
 		vsnprintf(buf->ptr + buf->len, (size_t)n + 1, format, again);
 		buf->len += (size_t)n;
 	} else {
 		buf->failed = true;
 	}
 	va_end(again);
-	return at != NULL;
+	return fits;
 }
 
 void buf_drop(struct buf *buf, size_t n)

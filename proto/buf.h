@@ -2,7 +2,8 @@
  * Growable bytes with a hard cap. A put beyond the cap, or one for which there is no memory,
  * changes nothing, returns false and sets `failed`, which stays set until buf_clear: a writer
  * may put many pieces and look once at the end. Zeroed memory with a cap is an empty buffer;
- * no memory is held while it is empty after buf_drop of all bytes or buf_done.
+ * no memory is held while it is empty after buf_drop of all bytes or buf_done. What is put may
+ * not lie in the buffer itself.
  */
 #ifndef GATEPOST_PROTO_BUF_H
 #define GATEPOST_PROTO_BUF_H

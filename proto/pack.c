@@ -97,7 +97,8 @@ uint64_t unpack_varint(struct unpacker *in)
 	uint64_t value = 0;
 	for (unsigned shift = 0; shift < 64; shift += 7) {
 		uint8_t byte = unpack_u8(in);
-		if (in->bad || (shift == 63 && byte > 1)) {
+		/* Beyond 64 bits, or longer than the number needs: no row of ours has that. */
+		if (in->bad || (shift == 63 && byte > 1) || (shift && byte == 0)) {
 			break;
 		}
 		value |= (uint64_t)(byte & 0x7f) << shift;

@@ -13,7 +13,7 @@ void pack_u8(struct buf *out, uint8_t value);
 void pack_u32(struct buf *out, uint32_t value);
 void pack_u64(struct buf *out, uint64_t value);
 void pack_i64(struct buf *out, int64_t value);
-/* LEB128: 7 bits a byte, small numbers are small. */
+/* LEB128: 7 bits a byte, small numbers are small; the reader takes the shortest form only. */
 void pack_varint(struct buf *out, uint64_t value);
 /* A varint length, then the bytes. */
 void pack_span(struct buf *out, struct span bytes);
@@ -25,6 +25,7 @@ struct unpacker {
 	bool bad;
 };
 
+/* The row is borrowed and must live as long as the spans read from it. */
 struct unpacker unpack_from(struct span row);
 /* After an error all of these return 0 or an empty span. */
 uint8_t unpack_u8(struct unpacker *in);

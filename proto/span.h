@@ -10,7 +10,6 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
-#include <strings.h>
 
 struct span {
 	const char *ptr;
@@ -39,10 +38,24 @@ static inline bool span_eq(struct span a, struct span b)
 	return a.len == b.len && (a.len == 0 || memcmp(a.ptr, b.ptr, a.len) == 0);
 }
 
-/* ASCII case is ignored, other bytes must be equal. */
+/* ASCII only, whatever the locale. */
+static inline char span_lower(char c)
+{
+	return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
+}
+
+/* ASCII case is ignored, other bytes must be equal (strncasecmp would stop at a NUL). */
 static inline bool span_eq_nocase(struct span a, struct span b)
 {
-	return a.len == b.len && (a.len == 0 || strncasecmp(a.ptr, b.ptr, a.len) == 0);
+	if (a.len != b.len) {
+		return false;
+	}
+	for (size_t i = 0; i < a.len; i++) {
+		if (span_lower(a.ptr[i]) != span_lower(b.ptr[i])) {
+			return false;
+		}
+	}
+	return true;
 }
 
 static inline bool span_starts_nocase(struct span s, struct span prefix)
@@ -50,7 +63,7 @@ static inline bool span_starts_nocase(struct span s, struct span prefix)
 	return s.len >= prefix.len && span_eq_nocase(span_of(s.ptr, prefix.len), prefix);
 }
 
-/* What follows the first `n` bytes; empty when there are not so many. */
+/* What follows the first `n` bytes; when nothing does, empty and with a NULL pointer. */
 static inline struct span span_from(struct span s, size_t n)
 {
 	return n >= s.len ? SPAN_NONE : (struct span){ s.ptr + n, s.len - n };
