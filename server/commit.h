@@ -1,0 +1,51 @@
+/*
+ * Group commit: one writer thread takes whatever waits when the last commit ends and runs it in one transaction: all
+ * jobs (to 4 MiB), then staged body rows (to 1 MiB), each in order of arrival. One failure fails the whole batch. After
+ * a commit whose outcome is unknown the process must end and start again: no call-back says OK any more.
+ */
+#ifndef GATEPOST_SERVER_COMMIT_H
+#define GATEPOST_SERVER_COMMIT_H
+
+#include <uv.h>
+
+#include "store/store.h"
+
+struct commit;
+struct commit_port;
+
+/*
+ * A piece of work. It belongs to its submitter, who may not touch it between commit_submit and `done`. It carries values,
+ * never pointers into a session.
+ */
+struct commit_job {
+	/* On the writer: reads, decides, writes; leaves its verdict in the struct around the job. A store failure is sticky
+	 * in `txn` and needs no report. */
+	void (*run)(struct commit_job *job, struct store_txn *txn, int64_t now);
+	/* On the port's loop, after the commit: STORE_OK = durable; FULL = nothing happened, try later; anything else = outcome
+	 * unknown or not done, the process is ending. NULL: nobody waits. */
+	void (*done)(struct commit_job *job, enum store_result result);
+	struct commit_port *port;
+	size_t bytes;  /* about how much it writes */
+	bool staged;   /* body rows only: after the other jobs */
+	/* the writer's own */
+	struct commit_job *next;
+	enum store_result result;
+};
+
+/* `fatal` is called once, on the writer thread, after a commit whose outcome is unknown. */
+struct commit *commit_start(struct store *store, int64_t journal_keep, void (*fatal)(void *context),
+                            void *context, struct error *error);
+/* Finishes what was submitted, ends the thread; ports must still be served. NULL is accepted. */
+void commit_stop(struct commit *commit);
+void commit_journal_keep(struct commit *commit, int64_t journal_keep);
+
+/* Where a loop hears that its jobs are done. Made and closed on that loop, before commit_stop. */
+struct commit_port *commit_port_new(struct commit *commit, uv_loop_t *loop);
+void commit_port_close(struct commit_port *port);
+
+/* Any thread. `job->port` NULL: `done` is called on the writer thread. */
+void commit_submit(struct commit *commit, struct commit_job *job);
+/* Submits and waits: for threads that may block (control). `job->done` is not called. */
+enum store_result commit_wait(struct commit *commit, struct commit_job *job);
+
+#endif

@@ -1,0 +1,64 @@
+/*
+ * The one context: pointers only, each owned by main. Shared mutable state is a closed list: SASL's success cache, the
+ * census, the configuration and the TLS contexts (ref-counted, swapped under `lock`).
+ */
+#ifndef GATEPOST_SERVER_SERVER_H
+#define GATEPOST_SERVER_SERVER_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <uv.h>
+
+#include "auth/secret.h"
+#include "server/census.h"
+#include "server/commit.h"
+#include "server/config.h"
+#include "server/delivery.h"
+#include "server/tls.h"
+#include "store/store.h"
+
+struct listener;
+struct session;
+struct control;
+
+/* One event loop for clients, in its own thread. */
+struct worker {
+	struct server *server;
+	uv_loop_t loop;
+	pthread_t thread;
+	uv_async_t nudge;            /* from main: look at server->draining */
+	struct commit_port *port;
+	struct listener *listener;
+	struct session *sessions;    /* a list; its own loop only */
+	size_t nsessions;
+	struct listener_sockets *sockets; /* until the loop starts */
+};
+
+struct server {
+	pthread_mutex_t lock;        /* config, tls */
+	struct config *config;
+	struct tls_context *tls;
+	struct store *store;
+	struct commit *commit;
+	struct delivery *delivery;
+	struct census *census;
+	struct control *control;
+	struct secret_key key;
+	struct worker *workers;
+	size_t nworkers;
+	atomic_int draining;         /* 0, 1 = finish, 2 = cut */
+	atomic_int auth_jobs;        /* logins being checked */
+	uv_async_t reload_async;     /* main loop */
+	int64_t started_wall;
+};
+
+/* The present ones; the caller gives its reference back. Any thread. */
+struct config *server_config(struct server *server);
+struct tls_context *server_tls(struct server *server);
+/* Reads configuration and certificates anew; nothing changes when something is wrong (then false with the
+ * reason). `notes` gets what needs a restart. Any thread, one at a time. */
+bool server_reload(struct server *server, struct error *notes);
+/* Ends as TERM does. Any thread. */
+void server_stop(struct server *server);
+
+#endif

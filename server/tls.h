@@ -1,0 +1,54 @@
+/*
+ * OpenSSL on memory BIOs: contexts (certificate, key, settings; ref-counted, swapped on reload) and one
+ * connection's engine. TLS 1.2 and later, AEAD only, X25519:P-256:P-384, no renegotiation, no compression, no early
+ * data, one ticket, ticket keys of the process only. Beside auth/secret.c the only place with libcrypto.
+ */
+#ifndef GATEPOST_SERVER_TLS_H
+#define GATEPOST_SERVER_TLS_H
+
+#include "proto/buf.h"
+#include "proto/error.h"
+
+struct tls_context;
+
+/* NULL with a sentence that names the file and the fault (missing, unreadable, no PEM, key does not match, expired). */
+struct tls_context *tls_context_server(const char *certificate, const char *key, struct error *error);
+/* For links to a smarthost: opportunistic, nothing is verified, the cipher is logged. */
+struct tls_context *tls_context_client(struct error *error);
+struct tls_context *tls_context_ref(struct tls_context *context);
+void tls_context_unref(struct tls_context *context);
+
+struct tls;
+
+enum tls_state {
+	TLS_SHAKING,
+	TLS_UP,
+	TLS_CLOSED, /* close_notify came */
+	TLS_FAILED, /* see tls_reason */
+};
+
+/* Holds its own reference. `server_name` (SNI) for clients, may be NULL. NULL without memory. */
+struct tls *tls_new(struct tls_context *context, const char *server_name);
+void tls_free(struct tls *tls);
+
+/* Bytes from the network. */
+bool tls_take(struct tls *tls, struct span bytes);
+/* Moves the handshake on and reads clear text into `clear_out`, as much as there is or fits. */
+enum tls_state tls_work(struct tls *tls, struct buf *clear_out);
+/* Encrypts all of `clear`. Only when UP. */
+bool tls_write(struct tls *tls, struct span clear);
+/* Says close_notify. */
+void tls_close(struct tls *tls);
+/* Bytes for the network are moved to `out`. */
+bool tls_output(struct tls *tls, struct buf *out);
+
+/* After the handshake: "TLS_AES_128_GCM_SHA256", "TLSv1.3", bits. Static or living with `tls`. */
+const char *tls_cipher(const struct tls *tls);
+const char *tls_version(const struct tls *tls);
+unsigned tls_bits(const struct tls *tls);
+/* Why FAILED, for the log; "wrong version number" for clear text on a TLS port. Lives with `tls`. */
+const char *tls_reason(const struct tls *tls);
+/* "OpenSSL 3.0.19 ..." */
+const char *tls_library(void);
+
+#endif
