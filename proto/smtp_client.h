@@ -22,7 +22,7 @@ enum smtp_client_tls { SMTP_CLIENT_TLS_NONE, SMTP_CLIENT_TLS_MAY, SMTP_CLIENT_TL
 
 /* What the smarthost said to one recipient, in the end. */
 struct smtp_client_result {
-	unsigned code;     /* 2xx taken, 4xx later, 5xx never; 0 = no answer (session broken) */
+	unsigned code;     /* 2xx taken, 4xx later, 5xx never; 0 = no answer (session broken): later */
 	char enhanced[12]; /* "5.1.1", or "" */
 	const char *text;  /* NUL-terminated, lives until the next smtp_client_send or free */
 };
@@ -57,23 +57,31 @@ void smtp_client_send(struct smtp_client *client, const struct smtp_client_mail 
 /* Writes text into the output, dots stuffed. Call only in state BODY. */
 void smtp_client_body(struct smtp_client *client, struct span text);
 void smtp_client_body_end(struct smtp_client *client);
-/* The result of recipient `i`: in RESULT all are final; in BROKEN those that were final have a 5xx, others code 0. */
+/*
+ * The result of recipient `i`. In RESULT all are final. In BROKEN a 4xx or 5xx was said to that recipient; who had no
+ * answer has code 0, or that of the 4xx with which the smarthost hung up, and the failure as text. Never a 2xx in BROKEN.
+ */
 const struct smtp_client_result *smtp_client_result(const struct smtp_client *client, size_t i);
-/* QUIT; the smarthost's 221 is not waited for. */
+/* The connection is gone, timed out or the handshake failed: BROKEN, with `why` as the failure (results not yet read come first). */
+void smtp_client_lost(struct smtp_client *client, const char *why);
+/* QUIT in state READY (elsewhere nothing); the smarthost's 221 is not waited for: flush and close. */
 void smtp_client_quit(struct smtp_client *client);
 
-/* A transaction is under way. */
+/* From smtp_client_send until smtp_client_next has told of RESULT; stays true in BROKEN when that came between. */
 bool smtp_client_is_busy(const struct smtp_client *client);
-/* The final dot was written: a break from here on may mean that the mail arrived (RFC 1047). */
+/* The final dot left the output and has no answer: a break now may mean that the mail arrived (RFC 1047). */
 bool smtp_client_is_committed(const struct smtp_client *client);
 /* Why BROKEN: the smarthost's last reply (with its code, 0 when there was none) or our sentence. Lives with the client. */
 const char *smtp_client_failure(const struct smtp_client *client, unsigned *code_out);
-/* What the peer may be waited for now, for the phase timers of RFC 5321 4.5.3.2: one of these, as seconds. */
+/* Seconds that the peer may be waited for now, by the phases of RFC 5321 4.5.3.2; 0 = it is not waited for. */
 unsigned smtp_client_patience(const struct smtp_client *client);
-/* True once EHLO was answered inside TLS, or TLS was not wanted. For the log. */
+/* The session went into TLS. For the log. */
 bool smtp_client_is_in_tls(const struct smtp_client *client);
 
-/* Bytes to write; the caller drops what it wrote with buf_drop. */
+/*
+ * Bytes to write. The caller drops them with buf_drop when it hands them to the socket or to TLS, not later: a reply to
+ * what still lies here is one that came too early. A long text is given in pieces as this gets short.
+ */
 struct buf *smtp_client_output(struct smtp_client *client);
 
 #endif
