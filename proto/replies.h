@@ -57,14 +57,15 @@
 	X(STORE_FULL, 452, "4.3.1", "Not enough storage, try again later") \
 	X(ACCOUNT_FULL, 452, "4.3.1", "Too much mail of this account is waiting, try again later") \
 	X(STORE_ERROR, 451, "4.3.0", "Temporary storage failure, try again later") \
-	X(ACCOUNT_GONE, 535, "5.7.8", "This account is not valid any more") \
+	X(ACCOUNT_GONE, 550, "5.7.1", "This account is not valid any more; this message was not sent") \
 	X(SHUTDOWN, 421, "4.3.2", "Server is shutting down") \
 	X(TIMEOUT, 421, "4.4.2", "Timeout, closing connection") \
 	X(TOO_MANY_CONNECTIONS, 421, "4.7.0", "Too many connections") \
 	X(TOO_MANY_ERRORS, 421, "4.7.0", "Too many errors") \
 	X(TOO_MANY_AUTH, 421, "4.7.0", "Too many failed logins") \
 	X(TOO_MANY_MESSAGES, 421, "4.7.0", "Too many messages in one session") \
-	X(NOT_SMTP, 421, "4.7.0", "This is a mail submission server")
+	X(NOT_SMTP, 421, "4.7.0", "This is a mail submission server") \
+	X(NO_MEMORY, 421, "4.3.0", "Short of memory, try again later")
 
 enum reply {
 #define X(name, code, enhanced, text) REPLY_##name,

@@ -35,7 +35,10 @@ enum smtp_event_kind {
 
 enum smtp_body { SMTP_BODY_UNSAID, SMTP_BODY_7BIT, SMTP_BODY_8BITMIME };
 
-/* Spans live until the next call with this server. */
+/*
+ * Spans live until the next call with this server. The reasons of CLOSE: quit, junk, http, ssh, tls-hello,
+ * endless-line, memory, or the name in replies.h of the reply that ended the session.
+ */
 struct smtp_event {
 	enum smtp_event_kind kind;
 	struct span text;       /* HELO: name; AUTH: mechanism in upper case; BODY: bytes; CLOSE: why, for the log */
@@ -52,8 +55,8 @@ struct smtp_server_rules {
 	struct span hostname;
 	struct span mechanisms; /* "PLAIN LOGIN ...": exactly what is offered; empty = no AUTH */
 	uint64_t message_size;  /* SIZE; a larger declared size is answered TOO_BIG here */
-	unsigned errors_max;    /* so many error replies (500-504, 530, 555 ...) end the session */
-	unsigned junk_max;      /* so many NOOP, RSET, VRFY, HELP between messages end the session */
+	unsigned errors_max;    /* so many error replies (500-504, 530, 555) between messages; the next is 421 */
+	unsigned junk_max;      /* so many NOOP, RSET, VRFY, HELP, HELO, EHLO between messages end the session */
 	bool starttls;          /* offer STARTTLS while TLS is not active */
 	bool need_tls;          /* nothing but EHLO, HELO, STARTTLS, NOOP, QUIT before TLS; no AUTH outside TLS ever */
 };
@@ -69,7 +72,10 @@ void smtp_server_rules(struct smtp_server *server, const struct smtp_server_rule
 /* Writes the greeting. */
 void smtp_server_greet(struct smtp_server *server);
 
-/* Gives bytes from the client. They are copied; give no more while smtp_server_wants is false. */
+#define SMTP_SERVER_FEED_MAX ((size_t)256 * 1024)
+
+/* Gives bytes from the client, at most SMTP_SERVER_FEED_MAX at once. They are copied; give no more while
+ * smtp_server_wants is false. */
 void smtp_server_feed(struct smtp_server *server, struct span bytes);
 /* False while an answer is awaited or 64 KiB of input are unread. */
 bool smtp_server_wants(const struct smtp_server *server);
