@@ -1,7 +1,6 @@
 #include "proto/buf.h"
 
 #include <assert.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -93,23 +92,29 @@ bool buf_put_byte(struct buf *buf, char byte)
 	return buf_put(buf, span_of(&byte, 1));
 }
 
-bool buf_printf(struct buf *buf, const char *format, ...)
+bool buf_vprintf(struct buf *buf, const char *format, va_list args)
 {
-	va_list args;
-	va_start(args, format);
 	va_list again;
 	va_copy(again, args);
-	int n = vsnprintf(NULL, 0, format, args);
-	va_end(args);
+	int n = vsnprintf(NULL, 0, format, again);
+	va_end(again);
 	/* vsnprintf also writes a NUL: it needs one byte that is not counted against the cap. */
 	bool fits = n >= 0 && buf_reserve(buf, (size_t)n) && resize(buf, buf->len + (size_t)n + 1);
 	if (fits) {
-		vsnprintf(buf->ptr + buf->len, (size_t)n + 1, format, again);
+		vsnprintf(buf->ptr + buf->len, (size_t)n + 1, format, args);
 		buf->len += (size_t)n;
 	} else {
 		buf->failed = true;
 	}
-	va_end(again);
+	return fits;
+}
+
+bool buf_printf(struct buf *buf, const char *format, ...)
+{
+	va_list args;
+	va_start(args, format);
+	bool fits = buf_vprintf(buf, format, args);
+	va_end(args);
 	return fits;
 }
 

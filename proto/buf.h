@@ -10,6 +10,8 @@
 
 #include "proto/span.h"
 
+#include <stdarg.h>
+
 struct buf {
 	char *ptr;   /* the live bytes: ptr[0] .. ptr[len-1] */
 	size_t len;
@@ -29,6 +31,8 @@ bool buf_put(struct buf *buf, struct span bytes);
 bool buf_put_str(struct buf *buf, const char *text);
 bool buf_put_byte(struct buf *buf, char byte);
 bool buf_printf(struct buf *buf, const char *format, ...) __attribute__((format(printf, 2, 3)));
+bool buf_vprintf(struct buf *buf, const char *format, va_list args)
+    __attribute__((format(printf, 2, 0)));
 
 /* Room for `n` more bytes, to be written by the caller and counted with buf_grow; NULL when it fails.
  * Valid until the next call with this buffer. */
