@@ -1,7 +1,7 @@
 /*
  * Group commit: one writer thread takes whatever waits when the last commit ends and runs it in one transaction: all
- * jobs (to 4 MiB), then staged body rows (to 1 MiB), each in order of arrival. One failure fails the whole batch. After
- * a commit whose outcome is unknown the process must end and start again: no call-back says OK any more.
+ * jobs (to 4 MiB), then staged body rows (to 1 MiB), each in order of arrival. When a batch fails, each of its jobs is run
+ * again in a transaction of its own, so that one damaged row or one large body fails nobody else. After a commit whose outcome is unknown the process must end and start again: no call-back says OK any more.
  */
 #ifndef GATEPOST_SERVER_COMMIT_H
 #define GATEPOST_SERVER_COMMIT_H
@@ -19,7 +19,7 @@ struct commit_port;
  */
 struct commit_job {
 	/* On the writer: reads, decides, writes; leaves its verdict in the struct around the job. A store failure is sticky
-	 * in `txn` and needs no report. */
+	 * in `txn` and needs no report. May be called a second time, in another transaction, when the first was dropped. */
 	void (*run)(struct commit_job *job, struct store_txn *txn, int64_t now);
 	/* On the port's loop, after the commit: STORE_OK = durable; FULL = nothing happened, try later; anything else = outcome
 	 * unknown or not done, the process is ending. NULL: nobody waits. */
@@ -30,6 +30,7 @@ struct commit_job {
 	/* the writer's own */
 	struct commit_job *next;
 	enum store_result result;
+	bool *waiter; /* commit_wait's flag */
 };
 
 /* `fatal` is called once, on the writer thread, after a commit whose outcome is unknown. */
@@ -42,8 +43,10 @@ void commit_journal_keep(struct commit *commit, int64_t journal_keep);
 /* Where a loop hears that its jobs are done. Made and closed on that loop, before commit_stop. */
 struct commit_port *commit_port_new(struct commit *commit, uv_loop_t *loop);
 void commit_port_close(struct commit_port *port);
+/* Jobs submitted with this port whose `done` has not been called: none may be left when it is closed. */
+size_t commit_port_outstanding(const struct commit_port *port);
 
-/* Any thread. `job->port` NULL: `done` is called on the writer thread. */
+/* With a port: on its loop's thread; `job->port` NULL: any thread, `done` is called on the writer thread. */
 void commit_submit(struct commit *commit, struct commit_job *job);
 /* Submits and waits: for threads that may block (control). `job->done` is not called. */
 enum store_result commit_wait(struct commit *commit, struct commit_job *job);

@@ -45,7 +45,7 @@ struct intake *intake_new(struct worker *worker, struct config *config,
                           const struct intake_envelope *envelope,
                           const struct intake_handler *handler, void *owner);
 uint64_t intake_id(const struct intake *intake);
-/* The Received field goes in front. `facts->id` is set here. */
+/* The Received field goes in front. Its id and time are filled in here. */
 void intake_trace(struct intake *intake, struct header_received *facts);
 /* Text as it comes. Beyond a fault (too many bytes of the account, memory) text is dropped, and the end says so. */
 void intake_put(struct intake *intake, struct span text);

@@ -32,6 +32,8 @@ struct worker {
 	struct session *sessions;    /* a list; its own loop only */
 	size_t nsessions;
 	struct listener_sockets *sockets; /* until the loop starts */
+	uv_timer_t drain_timer;      /* while draining: is all done? */
+	bool stopped_listening;
 };
 
 struct server {
@@ -48,8 +50,11 @@ struct server {
 	size_t nworkers;
 	atomic_int draining;         /* 0, 1 = finish, 2 = cut */
 	atomic_int auth_jobs;        /* logins being checked */
-	uv_async_t reload_async;     /* main loop */
-	int64_t started_wall;
+	atomic_int workers_running;
+	uv_async_t stop_async;       /* main loop: server_stop was called */
+	atomic_int exit_code;
+	pthread_mutex_t reload_lock;
+	int64_t started_wall;        /* ms since 1970 */
 };
 
 /* The present ones; the caller gives its reference back. Any thread. */
@@ -58,7 +63,7 @@ struct tls_context *server_tls(struct server *server);
 /* Reads configuration and certificates anew; nothing changes when something is wrong (then false with the
  * reason). `notes` gets what needs a restart. Any thread, one at a time. */
 bool server_reload(struct server *server, struct error *notes);
-/* Ends as TERM does. Any thread. */
-void server_stop(struct server *server);
+/* Ends as TERM does, with this exit code. Any thread. */
+void server_stop(struct server *server, int exit_code);
 
 #endif

@@ -1,0 +1,385 @@
+/* gatepost: start, reload, drain. */
+#include <getopt.h>
+#include <jansson.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sysexits.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "auth/sasl.h"
+#include "server/control.h"
+#include "server/listener.h"
+#include "server/log.h"
+#include "server/notify.h"
+#include "server/privs.h"
+#include "server/worker.h"
+#include "store/check.h"
+
+#define DEFAULT_CONFIG "/etc/gatepost/gatepost.conf"
+#define EXIT_IN_USE 1
+#define POOL_THREADS "16" /* SASL, name look-ups */
+#define FAILED_DRAIN_MS 5000
+#define LAST_WORDS_MS 1000 /* for deliveries under way, when the drain has used up its time */
+#define LOOK_MS 20
+
+/* The main loop: signals only. */
+struct main_loop {
+	uv_loop_t loop;
+	uv_signal_t hup, term, interrupt;
+	uv_timer_t patience; /* the drain's deadline */
+	uv_timer_t look;     /* are the workers done? */
+	uint64_t drained_by; /* the loop's time */
+};
+
+static int complain(int code, const struct error *error)
+{
+	fprintf(stderr, "gatepost: %s\n", error->text);
+	return code;
+}
+
+/* ---- -V, -t, -n ---- */
+
+static int print_versions(void)
+{
+	printf("gatepost %s\n", GATEPOST_VERSION);
+	printf("%s\n", tls_library());
+	printf("libuv %s\n", uv_version_string());
+	printf("%s\n", sasl_version_text());
+	printf("%s\n", store_library());
+	printf("jansson %s\n", jansson_version_str());
+	return 0;
+}
+
+static bool key_is_readable(const struct config *config, struct error *error)
+{
+	return !privs_is_root() || (privs_can_read(config->user, config->certificate, error) &&
+	                            privs_can_read(config->user, config->key, error));
+}
+
+static int check(const struct config *config)
+{
+	struct error error;
+	struct tls_context *tls = tls_context_server(config->certificate, config->key, &error);
+	if (!tls) {
+		return complain(EX_CONFIG, &error);
+	}
+	tls_context_unref(tls);
+	if (!key_is_readable(config, &error)) {
+		return complain(EX_CONFIG, &error);
+	}
+	printf("%s: good\n", config->path);
+	return 0;
+}
+
+/* ---- start ---- */
+
+static bool make_folders(const struct config *config, struct error *error)
+{
+	char control_dir[512];
+	snprintf(control_dir, sizeof control_dir, "%s", config->control);
+	char *slash = strrchr(control_dir, '/');
+	if (slash && slash != control_dir) {
+		*slash = '\0';
+		if (!privs_make_dir(control_dir, config->user, 0755, error)) {
+			return false;
+		}
+	}
+	return privs_make_dir(config->data_dir, config->user, 0700, error);
+}
+
+/* As `user` already: files are his. */
+static int open_store(struct server *server, const struct config *config, struct error *error)
+{
+	static const int codes[] = {
+		[STORE_FULL] = EX_OSERR,       [STORE_IN_USE] = EXIT_IN_USE, [STORE_NEWER] = EX_DATAERR,
+		[STORE_DAMAGED] = EX_DATAERR,  [STORE_FAILED] = EX_OSERR,
+	};
+	struct store_options options = {
+		.size = (uint64_t)config->store_size,
+		.longest_window = BUDGET_WINDOW_MAX,
+	};
+	enum store_result result = store_open(config->data_dir, &options, &server->store, error);
+	if (result != STORE_OK) {
+		return codes[result];
+	}
+	return secret_load(config->data_dir, &server->key, error) ? 0 : EX_CONFIG;
+}
+
+static int bind_sockets(struct server *server, const struct config *config, struct error *error)
+{
+	long cores = sysconf(_SC_NPROCESSORS_ONLN);
+	server->nworkers = config->workers ? (size_t)config->workers : cores > 0 ? (size_t)cores : 1;
+	server->workers = calloc(server->nworkers, sizeof *server->workers);
+	if (!server->workers) {
+		error_set(error, "out of memory");
+		return EX_OSERR;
+	}
+	for (size_t i = 0; i < server->nworkers; i++) {
+		server->workers[i].server = server;
+		server->workers[i].sockets = listener_bind(config, error);
+		if (!server->workers[i].sockets) {
+			return EX_UNAVAILABLE;
+		}
+	}
+	return 0;
+}
+
+/* All that needs root, then no more of it. The store is opened as `user`, and before the ports: a second gatepost says
+ * that the first is there, not that a port is taken. */
+static int acquire(struct server *server, const struct config *config, struct error *error)
+{
+	server->tls = tls_context_server(config->certificate, config->key, error);
+	if (!server->tls || !key_is_readable(config, error)) {
+		return EX_CONFIG;
+	}
+	if (!make_folders(config, error) || !privs_enter(config->user, error)) {
+		return EX_CANTCREAT;
+	}
+	int code = open_store(server, config, error);
+	privs_leave();
+	if (!code) {
+		code = bind_sockets(server, config, error);
+	}
+	if (!code && !privs_drop(config->user, error)) {
+		code = EX_OSERR;
+	}
+	privs_harden();
+	return code;
+}
+
+static int sweep(struct server *server, struct error *error)
+{
+	struct check_report report;
+	enum store_result result = check_run(server->store, &report, error);
+	if (result != STORE_OK) {
+		return result == STORE_DAMAGED ? EX_DATAERR : EX_OSERR;
+	}
+	struct log_line line;
+	log_begin(&line, report.damaged ? LOG_LEVEL_ERROR : LOG_LEVEL_INFO, "store-checked");
+	log_number(&line, "entries", (int64_t)report.entries);
+	log_number(&line, "held", (int64_t)report.held);
+	log_number(&line, "orphan_bodies", (int64_t)report.orphan_bodies);
+	log_number(&line, "mended", (int64_t)report.mended);
+	log_number(&line, "damaged", (int64_t)report.damaged);
+	log_end(&line);
+	return 0;
+}
+
+static void commit_is_lost(void *context)
+{
+	server_stop(context, EX_OSERR);
+}
+
+static bool start_threads(struct server *server, const struct config *config, struct error *error)
+{
+	struct sasl_rules rules = {
+		.store = server->store,
+		.hostname = config->hostname,
+		.domain = config->domain,
+		.mechanisms = "PLAIN LOGIN SCRAM-SHA-256",
+		.iterations = (unsigned)config->auth_iterations,
+		.key = server->key,
+	};
+	if (!sasl_open(&rules, error)) {
+		return false;
+	}
+	server->census = census_new();
+	server->commit = commit_start(server->store, config->journal_keep, commit_is_lost, server, error);
+	server->delivery = server->commit ? delivery_start(server, error) : NULL;
+	if (!server->delivery) {
+		return false;
+	}
+	for (size_t i = 0; i < server->nworkers; i++) {
+		if (!worker_start(&server->workers[i], error)) {
+			return false;
+		}
+	}
+	server->control = control_start(server, config->control, error);
+	return server->control != NULL;
+}
+
+/* ---- run ---- */
+
+static void drain(struct server *server, int how)
+{
+	atomic_store(&server->draining, how);
+	for (size_t i = 0; i < server->nworkers; i++) {
+		worker_nudge(&server->workers[i]);
+	}
+}
+
+static void on_hup(uv_signal_t *signal, int number)
+{
+	(void)number;
+	struct error notes;
+	notify_send("RELOADING=1");
+	server_reload(signal->data, &notes);
+	notify_send("READY=1");
+}
+
+static void out_of_patience(uv_timer_t *timer)
+{
+	drain(timer->data, 2);
+}
+
+static void look_for_workers(uv_timer_t *timer)
+{
+	struct server *server = timer->data;
+	if (!atomic_load(&server->workers_running)) {
+		uv_stop(timer->loop);
+	}
+}
+
+/* Once: finish what is under way. Twice: hurry. */
+static void end(struct main_loop *main_loop, struct server *server)
+{
+	if (atomic_load(&server->draining)) {
+		drain(server, 2);
+		return;
+	}
+	log_fault(LOG_LEVEL_INFO, "stopping", "");
+	notify_send("STOPPING=1");
+	struct config *config = server_config(server);
+	int64_t ms = atomic_load(&server->exit_code) ? FAILED_DRAIN_MS : config->drain_timeout;
+	config_unref(config);
+	main_loop->drained_by = uv_now(&main_loop->loop) + (uint64_t)ms;
+	uv_timer_start(&main_loop->patience, out_of_patience, (uint64_t)ms, 0);
+	uv_timer_start(&main_loop->look, look_for_workers, 0, LOOK_MS);
+	drain(server, 1);
+}
+
+static void on_term(uv_signal_t *signal, int number)
+{
+	(void)number;
+	end((struct main_loop *)signal->loop, signal->data);
+}
+
+static void on_stop(uv_async_t *async)
+{
+	end((struct main_loop *)async->loop, async->data);
+}
+
+static void main_loop_init(struct main_loop *main_loop, struct server *server)
+{
+	uv_loop_init(&main_loop->loop);
+	uv_signal_init(&main_loop->loop, &main_loop->hup);
+	uv_signal_init(&main_loop->loop, &main_loop->term);
+	uv_signal_init(&main_loop->loop, &main_loop->interrupt);
+	uv_timer_init(&main_loop->loop, &main_loop->patience);
+	uv_timer_init(&main_loop->loop, &main_loop->look);
+	uv_async_init(&main_loop->loop, &server->stop_async, on_stop);
+	main_loop->hup.data = main_loop->term.data = main_loop->interrupt.data = server;
+	main_loop->patience.data = main_loop->look.data = server;
+	server->stop_async.data = server;
+	uv_signal_start(&main_loop->hup, on_hup, SIGHUP);
+	uv_signal_start(&main_loop->term, on_term, SIGTERM);
+	uv_signal_start(&main_loop->interrupt, on_term, SIGINT);
+}
+
+/* Workers are done: then deliveries, then the writer, which has no customers left. */
+static void finish(struct main_loop *main_loop, struct server *server)
+{
+	uint64_t now = uv_now(&main_loop->loop);
+	uint64_t left = main_loop->drained_by > now ? main_loop->drained_by - now : 0;
+	for (size_t i = 0; i < server->nworkers; i++) {
+		worker_join(&server->workers[i]);
+	}
+	control_stop(server->control);
+	delivery_stop(server->delivery, left > LAST_WORDS_MS ? (int64_t)left : LAST_WORDS_MS);
+	commit_stop(server->commit);
+	sasl_close();
+	store_close(server->store);
+	census_free(server->census);
+	tls_context_unref(server->tls);
+	config_unref(server->config);
+	free(server->workers);
+	secret_cleanse(&server->key, sizeof server->key);
+}
+
+static int run(struct server *server, struct config *config)
+{
+	struct main_loop main_loop;
+	struct error error;
+	pthread_mutex_init(&server->lock, NULL);
+	pthread_mutex_init(&server->reload_lock, NULL);
+	server->config = config;
+	server->started_wall = (int64_t)time(NULL) * 1000;
+	int code = acquire(server, config, &error);
+	if (code) {
+		return complain(code, &error);
+	}
+	log_start();
+	main_loop_init(&main_loop, server);
+	code = sweep(server, &error);
+	if (code || !start_threads(server, config, &error)) {
+		log_stop();
+		return complain(code ? code : EX_OSERR, &error);
+	}
+	struct log_line line;
+	log_begin(&line, LOG_LEVEL_INFO, "started");
+	log_word(&line, "version", span_str(GATEPOST_VERSION));
+	log_number(&line, "workers", (int64_t)server->nworkers);
+	log_text(&line, "store", span_str(store_library()));
+	log_end(&line);
+	notify_send("READY=1");
+	uv_run(&main_loop.loop, UV_RUN_DEFAULT);
+	finish(&main_loop, server);
+	log_fault(LOG_LEVEL_INFO, "stopped", "");
+	log_stop();
+	return atomic_load(&server->exit_code);
+}
+
+/* ---- command line ---- */
+
+static const char usage[] =
+    "usage: gatepost [-c FILE]      run in the foreground, log to stderr\n"
+    "       gatepost -t [-c FILE]   check the configuration\n"
+    "       gatepost -n [-c FILE]   print what differs from the defaults\n"
+    "       gatepost -V             print versions\n";
+
+int main(int argc, char **argv)
+{
+	static struct server server;
+	const char *path = DEFAULT_CONFIG;
+	char mode = 'r';
+	for (int option; (option = getopt(argc, argv, "c:tnVh")) != -1;) {
+		if (option == 'c') {
+			path = optarg;
+		} else if (option == '?') {
+			fputs(usage, stderr);
+			return EX_USAGE;
+		} else {
+			mode = (char)option;
+		}
+	}
+	if (optind != argc || mode == 'h') {
+		fputs(usage, mode == 'h' ? stdout : stderr);
+		return mode == 'h' ? 0 : EX_USAGE;
+	}
+	if (mode == 'V') {
+		return print_versions();
+	}
+	struct error error;
+	struct config *config = config_load(path, &error);
+	if (!config) {
+		return complain(EX_CONFIG, &error);
+	}
+	if (mode != 'r') {
+		int code = 0;
+		if (mode == 't') {
+			code = check(config);
+		} else {
+			config_print(config, stdout);
+		}
+		config_unref(config);
+		return code;
+	}
+	umask(0077);
+	signal(SIGPIPE, SIG_IGN);
+	setenv("UV_THREADPOOL_SIZE", POOL_THREADS, 0);
+	return run(&server, config);
+}

@@ -1,0 +1,74 @@
+/*
+ * A session's insides, for the two files that are a session: session.c (its life: accept, TLS, login, deadlines, the end)
+ * and transaction.c (a message: MAIL to the answer behind the dot). Nobody else includes this.
+ */
+#ifndef GATEPOST_SERVER_SESSION_STATE_H
+#define GATEPOST_SERVER_SESSION_STATE_H
+
+#include "proto/smtp_server.h"
+#include "server/conn.h"
+#include "server/envelope.h"
+#include "server/intake.h"
+#include "server/log.h"
+#include "server/login.h"
+#include "server/session.h"
+
+struct session {
+	struct session *next, **link; /* the worker's list */
+	struct worker *worker;
+	const struct config_listener *listener;
+	struct conn *conn;
+	struct smtp_server *smtp;
+	struct smtp_server_rules rules;
+	struct config *config;     /* as of the last transaction */
+	uint64_t id;               /* sid= in the log */
+	/* who */
+	struct login *login;
+	char *account;             /* NULL before a good login */
+	unsigned auth_failures;
+	/* the transaction */
+	struct envelope envelope;
+	enum reply refused;        /* the whole message was refused at RCPT with this; REPLY_OK: not */
+	struct intake *intake;
+	uint64_t text_bytes;
+	bool awaiting_end;         /* intake_finish was called */
+	unsigned messages;
+	/* deadlines, on the loop's clock in ms */
+	int64_t born;
+	int64_t progress;          /* the last finished command or step */
+	int64_t data_began;
+	int64_t data_read;
+	bool counted;              /* in the census */
+	bool shaking;              /* a TLS handshake is under way */
+	bool paused;
+	bool closing;
+};
+
+/* Does all that can be done now: events, then one write of all replies. */
+void session_run(struct session *session);
+/* Takes the present configuration; what is offered follows it. */
+void session_take_config(struct session *session);
+/* Begins a line with what names this session. */
+void session_log(struct log_line *line, const struct session *session, enum log_level level,
+                 const char *event);
+
+static inline void session_answer(struct session *session, enum reply reply)
+{
+	smtp_server_answer(session->smtp, reply, SPAN_NONE);
+}
+
+static inline struct span session_account(const struct session *session)
+{
+	return span_str(session->account);
+}
+
+/* One function an event. */
+void transaction_mail(struct session *session, struct smtp_event *event);
+void transaction_rcpt(struct session *session, struct smtp_event *event);
+void transaction_data(struct session *session, struct smtp_event *event);
+void transaction_body(struct session *session, struct smtp_event *event);
+void transaction_end(struct session *session, struct smtp_event *event);
+/* Over without a message (RSET, EHLO, a lost connection): what was staged is dropped, a commit under way goes on unseen. */
+void transaction_reset(struct session *session);
+
+#endif

@@ -1,0 +1,85 @@
+#include "server/worker.h"
+
+#include <assert.h>
+
+#include "server/listener.h"
+#include "server/session.h"
+
+#define DRAIN_LOOK_MS 20
+
+/* The loop ends when nothing is left on it. */
+static void drain_look(uv_timer_t *timer)
+{
+	struct worker *worker = timer->data;
+	if (session_count(worker) || commit_port_outstanding(worker->port)) {
+		return;
+	}
+	commit_port_close(worker->port);
+	worker->port = NULL;
+	uv_close((uv_handle_t *)&worker->nudge, NULL);
+	uv_close((uv_handle_t *)timer, NULL);
+}
+
+static void on_nudge(uv_async_t *async)
+{
+	struct worker *worker = async->data;
+	int draining = atomic_load(&worker->server->draining);
+	if (!draining || uv_is_closing((uv_handle_t *)async)) {
+		return;
+	}
+	if (!worker->stopped_listening) {
+		worker->stopped_listening = true;
+		listener_stop(worker->listener);
+		worker->listener = NULL;
+		uv_timer_start(&worker->drain_timer, drain_look, 0, DRAIN_LOOK_MS);
+	}
+	(draining == 1 ? session_drain : session_cut)(worker);
+}
+
+static void *run(void *context)
+{
+	struct worker *worker = context;
+	uv_run(&worker->loop, UV_RUN_DEFAULT);
+	int busy = uv_loop_close(&worker->loop);
+	assert(!busy);
+	atomic_fetch_sub(&worker->server->workers_running, 1);
+	return NULL;
+}
+
+bool worker_start(struct worker *worker, struct error *error)
+{
+	if (uv_loop_init(&worker->loop)) {
+		error_set(error, "cannot make an event loop");
+		return false;
+	}
+	worker->nudge.data = worker;
+	worker->drain_timer.data = worker;
+	uv_async_init(&worker->loop, &worker->nudge, on_nudge);
+	uv_timer_init(&worker->loop, &worker->drain_timer);
+	worker->port = commit_port_new(worker->server->commit, &worker->loop);
+	if (!worker->port) {
+		error_set(error, "out of memory");
+		return false;
+	}
+	worker->listener = listener_start(worker, worker->sockets, error);
+	worker->sockets = NULL;
+	if (!worker->listener) {
+		return false;
+	}
+	atomic_fetch_add(&worker->server->workers_running, 1);
+	if (pthread_create(&worker->thread, NULL, run, worker)) {
+		error_set(error, "cannot start a worker thread");
+		return false;
+	}
+	return true;
+}
+
+void worker_nudge(struct worker *worker)
+{
+	uv_async_send(&worker->nudge);
+}
+
+void worker_join(struct worker *worker)
+{
+	pthread_join(worker->thread, NULL);
+}

@@ -1,0 +1,14 @@
+/* One event loop for clients in its own thread: started with its sockets, drained, joined. */
+#ifndef GATEPOST_SERVER_WORKER_H
+#define GATEPOST_SERVER_WORKER_H
+
+#include "server/server.h"
+
+/* `worker->server` and `worker->sockets` are set. False with a sentence. */
+bool worker_start(struct worker *worker, struct error *error);
+/* Looks at server->draining: 1 = no new connections, let transactions end; 2 = cut. Any thread. */
+void worker_nudge(struct worker *worker);
+/* Waits for its end, which a drain brings. */
+void worker_join(struct worker *worker);
+
+#endif
