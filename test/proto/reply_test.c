@@ -40,7 +40,8 @@ static void writes_rows(void **state)
 		{ REPLY_GO_AHEAD, "", "354 End data with <CR><LF>.<CR><LF>\r\n" },
 		{ REPLY_QUEUED, "4F2", "250 2.0.0 Queued as 4F2\r\n" },
 		{ REPLY_TOO_BIG, "9", "552 5.3.4 Message is larger than 9 bytes\r\n" },
-		{ REPLY_QUEUED, "a\r\n250 b\x1b\xff%s", "250 2.0.0 Queued as a??250 b??%s\r\n" },
+		{ REPLY_QUEUED, "a\r\n250 b\x1b\xff%s",
+		  "250 2.0.0 Queued as a??250 b??%s\r\n" },
 	};
 	for (size_t i = 0; i < COUNT(rows); i++) {
 		struct buf out = { .cap = 4096 };
@@ -78,7 +79,8 @@ static const struct {
 	{ "354 go\r\n250 next", REPLY_DONE, 354, "", "go", 8 },
 	{ "250-a.example\r\n250-SIZE 10\r\n250 PIPELINING\r\n", REPLY_DONE, 250, "",
 	  "a.example SIZE 10 PIPELINING", 0 },
-	{ "550-5.1.1 no such\r\n550 5.1.2 user\r\n", REPLY_DONE, 550, "5.1.2", "no such user", 0 },
+	{ "550-5.1.1 no such\r\n550 5.1.2 user\r\n", REPLY_DONE, 550, "5.1.2",
+	  "no such user", 0 },
 	{ "550-5.1.1 no such\r\n550 user\r\n", REPLY_DONE, 550, "5.1.1", "no such user", 0 },
 	{ "550 5.1.1\r\n", REPLY_DONE, 550, "5.1.1", "", 0 },
 	/* Codes of another class, or not codes, are text. */
@@ -102,7 +104,8 @@ static const struct {
 	{ "250-a\r\n550 b\r\n", REPLY_BAD, 250, "", "a", 0 },
 };
 
-static void assert_reply(size_t i, const struct reply_in *reply, enum reply_read result, size_t left)
+static void assert_reply(size_t i, const struct reply_in *reply, enum reply_read result,
+			 size_t left)
 {
 	assert_int_equal(result, replies[i].result);
 	assert_int_equal(reply->code, replies[i].code);
