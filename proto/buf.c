@@ -34,7 +34,7 @@ static bool resize(struct buf *buf, size_t want)
 	char *block = buf->ptr ? buf->ptr - buf->head : NULL;
 	/* Moving pays only where much was dropped: a full queue that is drained byte by byte would
 	 * be moved at each put. Otherwise it grows, by half, so that a byte is moved O(1) times. */
-	if (buf->head < buf->size / 2 || want > buf->size) {
+	if (!block || buf->head < buf->size / 2 || want > buf->size) {
 		size_t size = buf->size < 128 ? 128 : buf->size + buf->size / 2;
 		size = size < buf->head + want ? buf->head + want : size;
 		block = realloc(block, size);

@@ -9,6 +9,8 @@
 #define WIDTH 78     /* RFC 5322 2.1.1: should not be more ... */
 #define WORD_MAX 900 /* ... and must not be more than 998, indentation included */
 #define HELO_MAX 255
+#define YEAR_1 INT64_C(-62135596800)
+#define YEAR_9999_ENDS INT64_C(253402300799)
 
 /* Where we are. Up to BLANKS the line is held and undecided; from FIELD on it is decided. */
 enum state {
@@ -209,12 +211,10 @@ void header_date(int64_t seconds, struct buf *out)
 	static const char days[][4] = { "Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat" };
 	static const char months[][4] = { "Jan", "Feb", "Mar", "Apr", "May", "Jun",
 		                          "Jul", "Aug", "Sep", "Oct", "Nov", "Dec" };
-	struct tm tm;
-	time_t time = seconds;
-	if (!gmtime_r(&time, &tm)) {
-		assert(!"a clock beyond the years that exist");
-		return;
-	}
+	/* From a damaged row may come any number; a year has four digits. */
+	time_t time = seconds < YEAR_1 ? YEAR_1 : seconds > YEAR_9999_ENDS ? YEAR_9999_ENDS : seconds;
+	struct tm tm = { 0 };
+	gmtime_r(&time, &tm);
 	buf_printf(out, "%s, %02d %s %04d %02d:%02d:%02d +0000", days[tm.tm_wday], tm.tm_mday,
 	           months[tm.tm_mon], tm.tm_year + 1900, tm.tm_hour, tm.tm_min, tm.tm_sec);
 }

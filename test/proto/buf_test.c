@@ -94,6 +94,10 @@ static void test_printf(void **state)
 {
 	(void)state;
 	struct buf buf = { .cap = 10 };
+	assert_true(buf_printf(&buf, "%s", ""));
+	assert_false(buf.failed);
+	buf_done(&buf);
+	assert_non_null(buf_reserve(&buf, 0));
 	assert_true(buf_printf(&buf, "%s-%d", "abc", 42));
 	check_span("printf", buf_span(&buf), SPAN_LIT("abc-42"));
 	assert_true(buf_printf(&buf, "%s", "4567"));
