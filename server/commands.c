@@ -1,0 +1,196 @@
+#include "server/commands.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "proto/address.h"
+#include "store/journal.h"
+
+const struct command commands[] = {
+	{ "status", "", "what is going on; exit 1 when something needs you", 0, 0, false, false, false,
+	  command_status },
+	{ "account add", "ADDRESS", "a new account; the password is asked for, or read from stdin", 1, 1,
+	  true, true, false, command_account_add },
+	{ "account passwd", "ADDRESS", "a new password", 1, 1, true, true, false, command_account_passwd },
+	{ "account delete", "ADDRESS", "no more login; its queued mail stays", 1, 1, true, false, false,
+	  command_account_delete },
+	{ "account list", "", "all accounts", 0, 0, true, false, false, command_account_list },
+	{ "account show", "ADDRESS", "limits, and what is used of them", 1, 1, true, false, false,
+	  command_account_show },
+	{ "account limit", "ADDRESS LIMIT... | default", "limits of its own, as 1500/30m; or the configured ones", 2,
+	  1 + BUDGET_LIMITS_MAX, true, false, false, command_account_limit },
+	{ "account reset", "ADDRESS", "its budget is full again", 1, 1, true, false, false,
+	  command_account_reset },
+	{ "queue list", "[ACCOUNT]", "what waits", 0, 1, false, false, false, command_queue_list },
+	{ "queue show", "ID", "one entry, with its recipients", 1, 1, false, false, false,
+	  command_queue_show },
+	{ "queue hold", "ID | ACCOUNT", "keep it here", 1, 1, false, false, false, command_queue_hold },
+	{ "queue release", "ID | ACCOUNT", "let held mail go", 1, 1, false, false, false,
+	  command_queue_release },
+	{ "queue discard", "ID | ACCOUNT", "delete it; nobody is told", 1, 1, false, false, false,
+	  command_queue_discard },
+	{ "queue flush", "[ID | ACCOUNT]", "try now, all or these", 0, 1, false, false, false,
+	  command_queue_flush },
+	{ "relayed", "ACCOUNT [--since TIME] [--ids | --recipients]",
+	  "what has gone to the smarthost, with its queue ids", 1, 4, false, false, false, command_relayed },
+	{ "reload", "", "read configuration and certificates anew", 0, 0, false, false, false,
+	  command_reload },
+	{ "backup", "FILE", "a consistent copy of the store", 1, 1, false, false, true, command_backup },
+#ifdef GATEPOST_HOOKS
+	{ "clock", "MS", "move the store's clock (tests)", 1, 1, false, false, false, command_clock },
+#endif
+};
+
+const size_t commands_count = COUNT(commands);
+
+/* How many words of `name` stand at the front of `words`; 0 when not all of them do. */
+static size_t words_match(const char *name, const char *const *words, size_t count)
+{
+	size_t used = 0;
+	struct span rest = span_str(name);
+	while (rest.len) {
+		struct span word = span_first(rest, span_find(rest, ' '));
+		if (used == count || !span_eq(word, span_str(words[used]))) {
+			return 0;
+		}
+		used++;
+		rest = span_from(rest, word.len + 1);
+	}
+	return used;
+}
+
+const struct command *command_find(const char *const *words, size_t count, size_t *used_out)
+{
+	for (size_t i = 0; i < commands_count; i++) {
+		size_t used = words_match(commands[i].name, words, count);
+		if (used) {
+			*used_out = used;
+			return &commands[i];
+		}
+	}
+	return NULL;
+}
+
+bool command_fail(struct command_call *call, const char *format, ...)
+{
+	va_list args;
+	va_start(args, format);
+	vsnprintf(call->error.text, sizeof call->error.text, format, args);
+	va_end(args);
+	return false;
+}
+
+void command_layout(struct command_call *call, enum command_layout layout, const char *columns)
+{
+	static const char *const names[] = {
+		[COMMAND_TABLE] = "table", [COMMAND_CARD] = "card", [COMMAND_PLAIN] = "plain",
+	};
+	call->emit(call->context, json_pack("{s:s, s:s}", "layout", names[layout], "columns", columns));
+}
+
+json_t *command_text(struct span bytes)
+{
+	json_t *text = json_stringn(bytes.ptr ? bytes.ptr : "", bytes.len);
+	if (text) {
+		return text;
+	}
+	struct buf clean;
+	buf_init(&clean, bytes.len);
+	for (size_t i = 0; i < bytes.len; i++) {
+		unsigned char byte = (unsigned char)bytes.ptr[i];
+		buf_put_byte(&clean, byte < 0x20 || byte > 0x7e ? '?' : bytes.ptr[i]);
+	}
+	text = json_stringn(clean.ptr ? clean.ptr : "", clean.len);
+	buf_done(&clean);
+	return text;
+}
+
+json_t *command_time(int64_t wall_ms)
+{
+	char text[32];
+	time_t seconds = (time_t)(wall_ms / 1000);
+	struct tm parts;
+	gmtime_r(&seconds, &parts);
+	strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &parts);
+	return json_string(text);
+}
+
+static const char *store_trouble(enum store_result result)
+{
+	static const char *const texts[] = {
+		[STORE_NOT_FOUND] = "not found",
+		[STORE_FULL] = "the store is full",
+		[STORE_DAMAGED] = "a row of the store can not be read",
+		[STORE_FAILED] = "the store failed; see the log",
+	};
+	return (size_t)result < COUNT(texts) && texts[result] ? texts[result] : "the store failed";
+}
+
+static void journal_act(struct command_write *write, struct store_txn *txn, int64_t now)
+{
+	char text[300];
+	struct timespec wall;
+	clock_gettime(CLOCK_REALTIME, &wall);
+	snprintf(text, sizeof text, "%s by %s", write->act, write->call->who);
+	struct journal_row row = {
+		.kind = JOURNAL_ADMIN,
+		.at = now,
+		.wall = (int64_t)wall.tv_sec * 1000 + wall.tv_nsec / 1000000,
+		.id = store_next_id(write->call->store),
+		.account = write->account,
+		.text = span_str(text),
+	};
+	journal_put(txn, &row);
+}
+
+static void write_run(struct commit_job *job, struct store_txn *txn, int64_t now)
+{
+	struct command_write *write = (struct command_write *)job;
+	write->good = write->run(write, txn, now);
+	if (write->good && write->act) {
+		journal_act(write, txn, now);
+	}
+}
+
+static enum store_result commit_alone(struct command_write *write)
+{
+	struct store_txn *txn = store_begin_write(write->call->store, &write->call->error);
+	if (!txn) {
+		return STORE_FAILED;
+	}
+	write_run(&write->job, txn, store_now(write->call->store));
+	if (!write->good || store_txn_result(txn) != STORE_OK) {
+		enum store_result result = store_txn_result(txn);
+		store_abort(txn);
+		return result;
+	}
+	return store_commit(txn, &write->call->error);
+}
+
+bool command_commit(struct command_write *write)
+{
+	struct command_call *call = write->call;
+	write->job = (struct commit_job){ .run = write_run, .bytes = 1024 };
+	enum store_result result =
+	    call->server ? commit_wait(call->server->commit, &write->job) : commit_alone(write);
+	if (result != STORE_OK) {
+		return command_fail(call, "%s", store_trouble(result));
+	}
+	return write->good;
+}
+
+struct store_txn *command_read(struct command_call *call)
+{
+	return store_begin_read(call->store, &call->error);
+}
+
+bool command_account(struct command_call *call, const char *argument, struct buf *name_out)
+{
+	buf_clear(name_out);
+	if (!address_account(span_str(argument), span_str(call->config->domain), name_out)) {
+		return command_fail(call, "%s: not an account name (user@domain, at most 255 bytes)", argument);
+	}
+	return true;
+}

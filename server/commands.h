@@ -1,0 +1,102 @@
+/*
+ * The admin's commands: one table (name, arguments, help, function) that the control socket and gatepostctl share. A command
+ * runs in the daemon, on a thread that may block; those marked `offline` also run in gatepostctl itself, on the store, when
+ * the daemon is down. Rows go out as JSON objects; what people see is made of them.
+ */
+#ifndef GATEPOST_SERVER_COMMANDS_H
+#define GATEPOST_SERVER_COMMANDS_H
+
+#include <jansson.h>
+
+#include "server/server.h"
+
+struct command_call {
+	struct server *server;  /* NULL: offline */
+	struct store *store;
+	struct config *config;
+	const char *const *argv; /* behind the command's words */
+	size_t argc;
+	const char *password;   /* for commands that want one, else NULL */
+	int file;               /* for commands that write one: open, empty, the caller's; else -1 */
+	const char *who;        /* for the journal: "uid 0" */
+	/* Takes the reference. */
+	void (*emit)(void *context, json_t *line);
+	void *context;
+	struct error error;     /* why it failed, one line */
+};
+
+/* How the rows are shown to people. */
+enum command_layout {
+	COMMAND_TABLE, /* columns under a header */
+	COMMAND_CARD,  /* key: value */
+	COMMAND_PLAIN, /* values only: for pipes */
+};
+
+struct command {
+	const char *name;      /* "account add" */
+	const char *arguments; /* "ADDRESS" */
+	const char *help;
+	unsigned least, most;  /* arguments */
+	bool offline;
+	bool wants_password;
+	bool wants_file;       /* its first argument is a file to be made by the caller */
+	/* False with a reason in call->error. */
+	bool (*run)(struct command_call *call);
+};
+
+extern const struct command commands[];
+extern const size_t commands_count;
+
+/* The command whose words begin `words`, and how many words it has; NULL when there is none. */
+const struct command *command_find(const char *const *words, size_t count, size_t *used_out);
+
+/* ---- for the functions of the table ---- */
+
+/* False, always, with the sentence in call->error. */
+bool command_fail(struct command_call *call, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+/* Says once, before the rows, how they are to be shown. `columns`: "qid account size". */
+void command_layout(struct command_call *call, enum command_layout layout, const char *columns);
+/* A string for JSON from any bytes: what is not UTF-8 becomes '?'. */
+json_t *command_text(struct span bytes);
+json_t *command_time(int64_t wall_ms);
+
+/* A write of a command: through the writer, or alone when offline. `act` (may be NULL) is journaled in the same commit. */
+struct command_write {
+	struct commit_job job;
+	bool (*run)(struct command_write *write, struct store_txn *txn, int64_t now); /* false: nothing is to be committed */
+	struct command_call *call;
+	struct span account; /* of the act */
+	const char *act;
+	bool good;
+	void *data;
+};
+/* False with a reason in call->error: what `run` said, or what the store did. */
+bool command_commit(struct command_write *write);
+/* A read transaction, or NULL with the reason in call->error. */
+struct store_txn *command_read(struct command_call *call);
+/* The canonical account of an argument; false with a reason. `name_out` is emptied first, its owner frees it. */
+bool command_account(struct command_call *call, const char *argument, struct buf *name_out);
+
+bool command_account_add(struct command_call *call);
+bool command_account_passwd(struct command_call *call);
+bool command_account_delete(struct command_call *call);
+bool command_account_list(struct command_call *call);
+bool command_account_show(struct command_call *call);
+bool command_account_limit(struct command_call *call);
+bool command_account_reset(struct command_call *call);
+bool command_queue_list(struct command_call *call);
+bool command_queue_show(struct command_call *call);
+bool command_queue_hold(struct command_call *call);
+bool command_queue_release(struct command_call *call);
+bool command_queue_discard(struct command_call *call);
+bool command_queue_flush(struct command_call *call);
+bool command_relayed(struct command_call *call);
+bool command_status(struct command_call *call);
+bool command_reload(struct command_call *call);
+bool command_backup(struct command_call *call);
+#ifdef GATEPOST_HOOKS
+bool command_clock(struct command_call *call);
+#endif
+
+#endif

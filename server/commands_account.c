@@ -1,0 +1,289 @@
+#include "server/commands.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "auth/gate.h"
+#include "store/account.h"
+#include "store/queue.h"
+
+#define NAME_MAX_BYTES 256
+
+/* Runs a function with the canonical name of the first argument. */
+static bool with_name(struct command_call *call,
+                      bool (*run)(struct command_call *call, struct span name))
+{
+	struct buf name;
+	buf_init(&name, NAME_MAX_BYTES);
+	bool good = command_account(call, call->argv[0], &name) && run(call, buf_span(&name));
+	buf_done(&name);
+	return good;
+}
+
+static bool no_such(struct command_call *call, struct span name)
+{
+	return command_fail(call, "%.*s: no such account", SPAN_ARG(name));
+}
+
+/* ---- add, passwd ---- */
+
+struct new_secret {
+	struct buf verifier;
+	bool must_exist;
+};
+
+static bool secret_run(struct command_write *write, struct store_txn *txn, int64_t now)
+{
+	(void)now;
+	const struct new_secret *secret = write->data;
+	struct account account = { .created_wall = 0 };
+	bool exists = account_get(txn, write->account, &account) == STORE_OK;
+	if (exists && !secret->must_exist) {
+		return command_fail(write->call, "%.*s: exists already (account passwd changes the password)",
+		                    SPAN_ARG(write->account));
+	}
+	if (!exists && secret->must_exist) {
+		return no_such(write->call, write->account);
+	}
+	/* Limits are kept: they may point into the map, so they are copied before the put. */
+	char limits[256];
+	size_t len = account.limits.len < sizeof limits ? account.limits.len : sizeof limits;
+	if (len) {
+		memcpy(limits, account.limits.ptr, len);
+	}
+	account.limits = span_of(limits, len);
+	account.secret = buf_span(&secret->verifier);
+	account.changed_wall = (int64_t)time(NULL) * 1000;
+	account.created_wall = exists ? account.created_wall : account.changed_wall;
+	return account_put(txn, write->account, &account) == STORE_OK;
+}
+
+static bool set_secret(struct command_call *call, struct span name, bool must_exist)
+{
+	struct new_secret secret = { .must_exist = must_exist };
+	buf_init(&secret.verifier, SECRET_VERIFIER_MAX);
+	if (!call->password || !*call->password) {
+		return command_fail(call, "an empty password is no password");
+	}
+	if (!secret_verifier_make(span_str(call->password), (unsigned)call->config->auth_iterations,
+	                          &secret.verifier)) {
+		return command_fail(call, "out of memory");
+	}
+	struct command_write write = {
+		.run = secret_run, .call = call, .account = name, .data = &secret,
+		.act = must_exist ? "account passwd" : "account add",
+	};
+	bool good = command_commit(&write);
+	buf_done(&secret.verifier);
+	return good;
+}
+
+static bool add(struct command_call *call, struct span name)
+{
+	return set_secret(call, name, false);
+}
+
+static bool passwd(struct command_call *call, struct span name)
+{
+	return set_secret(call, name, true);
+}
+
+bool command_account_add(struct command_call *call)
+{
+	return with_name(call, add);
+}
+
+bool command_account_passwd(struct command_call *call)
+{
+	return with_name(call, passwd);
+}
+
+/* ---- delete, reset, limit ---- */
+
+static bool delete_run(struct command_write *write, struct store_txn *txn, int64_t now)
+{
+	(void)now;
+	return account_delete(txn, write->account) == STORE_OK || no_such(write->call, write->account);
+}
+
+static bool reset_run(struct command_write *write, struct store_txn *txn, int64_t now)
+{
+	(void)now;
+	return gate_reset(txn, write->account) == STORE_OK || no_such(write->call, write->account);
+}
+
+static bool limit_run(struct command_write *write, struct store_txn *txn, int64_t now)
+{
+	(void)now;
+	return gate_limit(txn, write->account, write->data) == STORE_OK ||
+	       no_such(write->call, write->account);
+}
+
+static bool delete(struct command_call *call, struct span name)
+{
+	struct command_write write = {
+		.run = delete_run, .call = call, .account = name, .act = "account delete",
+	};
+	return command_commit(&write);
+}
+
+static bool reset(struct command_call *call, struct span name)
+{
+	struct command_write write = {
+		.run = reset_run, .call = call, .account = name, .act = "account reset",
+	};
+	return command_commit(&write);
+}
+
+/* `default`, or one to four limits with windows that differ. */
+static bool read_limits(struct command_call *call, struct budget_limits *limits)
+{
+	limits->count = 0;
+	if (call->argc == 2 && strcmp(call->argv[1], "default") == 0) {
+		return true;
+	}
+	for (size_t i = 1; i < call->argc; i++) {
+		const char *reason;
+		struct budget_limit limit;
+		if (!budget_limit_parse(span_str(call->argv[i]), &limit, &reason)) {
+			return command_fail(call, "%s: %s", call->argv[i], reason);
+		}
+		for (size_t k = 0; k < limits->count; k++) {
+			if (limits->limit[k].window == limit.window) {
+				return command_fail(call, "%s: a second limit for the same window", call->argv[i]);
+			}
+		}
+		limits->limit[limits->count++] = limit;
+	}
+	return true;
+}
+
+static bool limit(struct command_call *call, struct span name)
+{
+	struct budget_limits limits;
+	char act[200] = "account limit";
+	if (!read_limits(call, &limits)) {
+		return false;
+	}
+	for (size_t i = 1, at = strlen(act); i < call->argc && at < sizeof act; i++) {
+		at += (size_t)snprintf(act + at, sizeof act - at, " %s", call->argv[i]);
+	}
+	struct command_write write = {
+		.run = limit_run, .call = call, .account = name, .act = act, .data = &limits,
+	};
+	return command_commit(&write);
+}
+
+bool command_account_delete(struct command_call *call)
+{
+	return with_name(call, delete);
+}
+
+bool command_account_reset(struct command_call *call)
+{
+	return with_name(call, reset);
+}
+
+bool command_account_limit(struct command_call *call)
+{
+	return with_name(call, limit);
+}
+
+/* ---- list, show ---- */
+
+static json_t *limits_text(const struct budget_limits *limits)
+{
+	struct buf text;
+	buf_init(&text, 256);
+	for (size_t i = 0; i < limits->count; i++) {
+		buf_put_str(&text, i ? " " : "");
+		budget_limit_write(&limits->limit[i], &text);
+	}
+	json_t *json = command_text(text.len ? buf_span(&text) : SPAN_LIT("unlimited"));
+	buf_done(&text);
+	return json;
+}
+
+static json_t *used_text(const struct gate_view *view)
+{
+	struct buf text;
+	buf_init(&text, 256);
+	for (size_t i = 0; i < view->limits.count; i++) {
+		buf_printf(&text, "%s%u", i ? " " : "", view->spent[i]);
+	}
+	json_t *json = command_text(buf_span(&text));
+	buf_done(&text);
+	return json;
+}
+
+/* The row of one account; NULL when it can not be read. */
+static json_t *account_row(struct command_call *call, struct store_txn *txn, struct span name)
+{
+	struct gate_view view;
+	struct account account;
+	struct queue_usage usage;
+	struct gate_rules rules = config_gate_rules(call->config);
+	if (account_get(txn, name, &account) != STORE_OK ||
+	    gate_show(txn, &rules, name, store_now(call->store), &view) != GATE_ALLOW ||
+	    queue_usage(txn, name, &usage) != STORE_OK) {
+		return NULL;
+	}
+	return json_pack("{s:o, s:o, s:o, s:b, s:b, s:I, s:I, s:o, s:o}", "account", command_text(name),
+	                 "limits", limits_text(&view.limits), "used", used_text(&view), "own_limits",
+	                 view.own_limits, "exempt", view.exempt, "queued", (json_int_t)usage.entries,
+	                 "queued_bytes", (json_int_t)usage.bytes, "created",
+	                 command_time(account.created_wall), "password_changed",
+	                 command_time(account.changed_wall));
+}
+
+bool command_account_list(struct command_call *call)
+{
+	char name[NAME_MAX_BYTES] = "";
+	struct span after = span_of(name, 0);
+	command_layout(call, COMMAND_TABLE, "account limits used exempt queued");
+	for (;;) {
+		struct span next;
+		struct store_txn *txn = command_read(call);
+		if (!txn) {
+			return false;
+		}
+		if (account_next(txn, after, &next) != STORE_OK) {
+			store_abort(txn);
+			return true;
+		}
+		after.len = next.len < sizeof name ? next.len : sizeof name;
+		memcpy(name, next.ptr, after.len);
+		json_t *row = account_row(call, txn, after);
+		store_abort(txn);
+		call->emit(call->context, row ? row : json_pack("{s:o, s:s}", "account", command_text(after),
+		                                                "limits", "(can not be read)"));
+	}
+}
+
+static bool show(struct command_call *call, struct span name)
+{
+	struct account account;
+	struct store_txn *txn = command_read(call);
+	if (!txn) {
+		return false;
+	}
+	enum store_result found = account_get(txn, name, &account);
+	json_t *row = found == STORE_OK ? account_row(call, txn, name) : NULL;
+	store_abort(txn);
+	if (found == STORE_NOT_FOUND) {
+		return no_such(call, name);
+	}
+	if (!row) {
+		return command_fail(call, "%.*s: its rows can not be read", SPAN_ARG(name));
+	}
+	command_layout(call, COMMAND_CARD,
+	               "account limits used own_limits exempt queued queued_bytes created password_changed");
+	call->emit(call->context, row);
+	return true;
+}
+
+bool command_account_show(struct command_call *call)
+{
+	return with_name(call, show);
+}
