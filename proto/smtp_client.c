@@ -210,7 +210,6 @@ static void finish(struct smtp_client *client)
 	client->state = STATE_RESULT;
 }
 
-/* EHLO or HELO is answered: what now? */
 static void acquainted(struct smtp_client *client)
 {
 	if (client->in_tls || client->tls == SMTP_CLIENT_TLS_NONE) {
