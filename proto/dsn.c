@@ -69,15 +69,16 @@ static void put_header(const struct dsn *dsn, const struct names *names, struct 
 	FIELD(out, "Message-ID:", "<dsn.%s@%.*s>", names->tag, SPAN_ARG(dsn->hostname));
 	FIELD(out, "Auto-Submitted:", "auto-replied"); /* RFC 3834 5: nobody shall answer it */
 	FIELD(out, "MIME-Version:", "1.0");
-	FIELD(out, "Content-Type:", "multipart/report; report-type=delivery-status; boundary=\"%s\"",
-	      names->boundary);
+	FIELD(out, "Content-Type:",
+	      "multipart/report; report-type=delivery-status; boundary=\"%s\"", names->boundary);
 	if (dsn->eight_bit) {
 		FIELD(out, "Content-Transfer-Encoding:", "8bit");
 	}
 }
 
 /* The first lines of a part: the delimiter, its fields, and the blank line behind them. */
-static void begin_part(const struct names *names, const char *type, bool eight_bit, struct buf *out)
+static void begin_part(const struct names *names, const char *type, bool eight_bit,
+                       struct buf *out)
 {
 	buf_printf(out, "\r\n--%s\r\n", names->boundary);
 	FIELD(out, "Content-Type:", "%s", type);
@@ -105,8 +106,9 @@ static void put_explanation(const struct dsn *dsn, struct buf *out)
 {
 	PARAGRAPH(out, "This is the mail system at %.*s.", SPAN_ARG(dsn->hostname));
 	buf_put_str(out, "\r\n");
-	PARAGRAPH(out, "Your message could not be delivered to the following %s. It will not be tried "
-	               "again.", dsn->nrecipients == 1 ? "address" : "addresses");
+	PARAGRAPH(out, "Your message could not be delivered to the following %s. "
+	               "It will not be tried again.",
+	          dsn->nrecipients == 1 ? "address" : "addresses");
 	for (size_t i = 0; i < dsn->nrecipients; i++) {
 		buf_put_str(out, "\r\n");
 		put_line(out, "   ", "    ", "%.*s", SPAN_ARG(dsn->recipients[i].address));

@@ -1,6 +1,7 @@
 /*
- * Delivery status notifications: RFC 3464 reports in an RFC 6522 multipart/report, from a struct.
- * First a text that the sender of the mail understands, then the same for programs, then the mail.
+ * Delivery status notifications: RFC 3464 reports in an RFC 6522 multipart/report, from a
+ * struct. First a text that the sender of the mail understands, then the same for programs,
+ * then the mail.
  */
 #ifndef GATEPOST_PROTO_DSN_H
 #define GATEPOST_PROTO_DSN_H
@@ -10,12 +11,12 @@
 struct dsn_recipient {
 	struct span address;    /* Final-Recipient */
 	struct span status;     /* "5.1.1" */
-	struct span diagnostic; /* what the smarthost said, "550 5.1.1 no such user"; empty: nothing was said */
+	struct span diagnostic; /* what was said, "550 5.1.1 no such user"; empty: nothing was */
 	struct span remote;     /* Remote-MTA; empty: none was reached */
 };
 
 struct dsn {
-	struct span hostname;   /* Reporting-MTA, and the domain of Message-ID and From (MAILER-DAEMON@) */
+	struct span hostname;   /* Reporting-MTA, and the domain of Message-ID and From */
 	struct span to;         /* who gets it, never empty */
 	struct span id;         /* our queue id, in Message-ID and in the text */
 	int64_t now;            /* seconds since 1970 */
@@ -28,7 +29,7 @@ struct dsn {
 };
 
 /*
- * Appends the whole message, with CRLF line ends and no line over 998; it fails with its buffer.
+ * Appends the whole message, with CRLF line ends and no line over 998; fails with its buffer.
  * Bytes from outside can not end a field or a part: control bytes in fields become '?', the
  * boundary is not in `original`, whose lines are ended by CRLF and cut where they are not.
  */

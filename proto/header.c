@@ -212,7 +212,9 @@ void header_date(int64_t seconds, struct buf *out)
 	static const char months[][4] = { "Jan", "Feb", "Mar", "Apr", "May", "Jun",
 		                          "Jul", "Aug", "Sep", "Oct", "Nov", "Dec" };
 	/* From a damaged row may come any number; a year has four digits. */
-	time_t time = seconds < YEAR_1 ? YEAR_1 : seconds > YEAR_9999_ENDS ? YEAR_9999_ENDS : seconds;
+	time_t time = seconds < YEAR_1           ? YEAR_1
+	              : seconds > YEAR_9999_ENDS ? YEAR_9999_ENDS
+	                                         : seconds;
 	struct tm tm = { 0 };
 	gmtime_r(&time, &tm);
 	buf_printf(out, "%s, %02d %s %04d %02d:%02d:%02d +0000", days[tm.tm_wday], tm.tm_mday,

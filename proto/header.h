@@ -48,7 +48,7 @@ void header_end(struct header *header, struct buf *out);
  */
 void header_fold(struct span lead, struct span indent, struct span words, struct buf *out);
 
-/* Appends the RFC 5322 3.3 date-time of `seconds` since 1970, in UTC ("+0000"), years 1 to 9999. */
+/* Appends the RFC 5322 3.3 date-time of `seconds` since 1970, in UTC, years 1 to 9999. */
 void header_date(int64_t seconds, struct buf *out);
 
 struct header_received {

@@ -15,7 +15,7 @@ enum line_kind {
 	LINE_BARE_LF,
 	LINE_NUL,
 	LINE_TOO_LONG, /* and the CRLF was found at last */
-	LINE_ENDLESS,  /* more than LINE_DROP_MAX bytes before a CRLF: give up on the peer; said ever after */
+	LINE_ENDLESS,  /* over LINE_DROP_MAX bytes before a CRLF: give up on the peer; said ever after */
 };
 
 #define LINE_DROP_MAX ((size_t)64 * 1024)
