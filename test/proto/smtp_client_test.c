@@ -14,7 +14,7 @@
  *   C text   a line that the client must have written; lines in a row are all there is
  *   W want   what the client must want now, a letter of "wtrbRx"
  *   M        smtp_client_send of the row's mail: recipients r0, r1 ... of them.example
- *   B text   smtp_client_body with CRLF;  E  smtp_client_body_end
+ *   B text   smtp_client_body with CRLF;  P text  without it;  E  smtp_client_body_end
  *   R codes  RESULT is due, with these codes, `code/enhanced` where the latter is of interest
  *   F code   BROKEN is due with this failure code, then results as under R
  *   T        TLS is due and done;  Q  quit;  L  lost;  D  committed;  N  not committed
@@ -64,6 +64,18 @@ static const struct dialogue dialogues[] = {
 	{ "later after the dot", NO_TLS, 2, 10, false,
 	  AT_DOT "S 451 4.3.0 x\nR 451/4.3.0 451\nW r\n" },
 
+	{ "one at a time, reused", NO_TLS, 1, 10, false,
+	  PLAIN "M\n" FROM "S 250 a\n" RCPT0
+		"S 250 b\nC DATA\nS 354 c\nE\nC .\nS 250 d\nR 250\n"
+		"M\n" FROM "S 250 a\n" RCPT0 "S 550 b\nR 550\nC RSET\nS 250 c\nW r\n" },
+	{ "a text without its last line end, then one that begins with a dot", NO_TLS, 2, 10,
+	  false,
+	  AT_BODY "P x\nE\nC x\nC .\nS 250 ok\nR 250 250\n" GROUP2
+		  "S 250 a\nS 250 b\nS 250 c\nS 354 d\nP .\nP .\nE\nC ...\nC .\n" },
+	{ "what was taken before counts no more", NO_TLS, 2, 10, false,
+	  AT_DOT "S 250 ok\nR 250 250\n" GROUP2
+		 "S 250 a\nS 550 b\nS 550 c\nS 354 d\nC .\nS 250 e\nR 550 550\nW r\n" },
+
 	/* MAIL, RCPT, DATA refused */
 	{ "MAIL refused", NO_TLS, 2, 10, false,
 	  PLAIN "M\n" FROM "S 550 5.7.1 no\nR 550/5.7.1 550/5.7.1\nW r\n" },
@@ -73,6 +85,8 @@ static const struct dialogue dialogues[] = {
 	{ "MAIL refused, yet all the rest is taken", NO_TLS, 2, 10, false,
 	  PIPE GROUP2 "S 550 5.7.1 no\nS 250 b\nS 250 c\nS 354 d\nC .\nW w\nS 250 e\n"
 		      "R 550/5.7.1 550\nW r\n" },
+	{ "MAIL refused, a recipient taken, DATA refused", NO_TLS, 2, 10, false,
+	  PIPE GROUP2 "S 550 a\nS 250 b\nS 503 c\nS 503 d\nR 550 550\nC RSET\nS 250 e\nW r\n" },
 	{ "no recipient taken", NO_TLS, 2, 10, false,
 	  PLAIN "M\n" FROM "S 250 ok\n" RCPT0 "S 550 5.1.1 a\n" RCPT1
 		"S 450 4.2.0 b\nR 550/5.1.1 450/4.2.0\nC RSET\nW w\nS 250 ok\nW r\n" },
@@ -318,6 +332,9 @@ static void do_step(struct player *player, char step, struct span argument)
 		break;
 	case 'B':
 		put_line(player, argument);
+		break;
+	case 'P':
+		smtp_client_body(client, argument);
 		break;
 	case 'E':
 		smtp_client_body_end(client);
