@@ -1,7 +1,7 @@
 /*
- * Two rows an account, under its canonical name: `account` (what the admin set: the secret and the limits)
- * and `ledger` (what happened: budget rings). Their fields are opaque spans that the auth floor packs; unknown
- * fields of a newer version are kept.
+ * Two rows an account, under its canonical name: `account` (what the admin set: the secret and
+ * the limits) and `ledger` (what happened: budget rings). Their fields are opaque spans that
+ * the auth floor packs; unknown fields of a newer version are kept.
  */
 #ifndef GATEPOST_STORE_ACCOUNT_H
 #define GATEPOST_STORE_ACCOUNT_H
@@ -19,16 +19,21 @@ struct ledger {
 	struct span budget; /* packed rings */
 };
 
-/* Spans as in store_get. NOT_FOUND when there is none. DAMAGED also marks the transaction only when it writes. */
-enum store_result account_get(struct store_txn *txn, struct span name, struct account *account_out);
-enum store_result account_put(struct store_txn *txn, struct span name, const struct account *account);
+/* Spans as in store_get. NOT_FOUND when there is none. DAMAGED also marks the transaction
+ * only when it writes. */
+enum store_result account_get(struct store_txn *txn, struct span name,
+                              struct account *account_out);
+enum store_result account_put(struct store_txn *txn, struct span name,
+                              const struct account *account);
 /* Both rows. NOT_FOUND when there was no account. */
 enum store_result account_delete(struct store_txn *txn, struct span name);
 /* The first account behind `after` in name order; its name points into the map. */
 enum store_result account_next(struct store_txn *txn, struct span after, struct span *name_out);
 
 /* A missing ledger is an empty one, STORE_OK. */
-enum store_result ledger_get(struct store_txn *txn, struct span name, struct ledger *ledger_out);
-enum store_result ledger_put(struct store_txn *txn, struct span name, const struct ledger *ledger);
+enum store_result ledger_get(struct store_txn *txn, struct span name,
+                             struct ledger *ledger_out);
+enum store_result ledger_put(struct store_txn *txn, struct span name,
+                             const struct ledger *ledger);
 
 #endif

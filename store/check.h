@@ -1,8 +1,9 @@
 /*
- * The sweep at start: what a crash may leave (body rows without an entry) is deleted, and the invariants of the
- * queue's tables are checked and mended: each READY entry has exactly its due row, each entry its owner row, each
- * account its right usage, each body as many bytes as its entry says. An entry that can not be read, or whose
- * body is not whole, is HELD and counted, never deleted.
+ * The sweep at start: what a crash may leave (body rows without an entry) is deleted, and the
+ * invariants of the queue's tables are checked and mended: each READY entry has exactly its due
+ * row, each entry its owner row, each account its right usage, each body as many bytes as its
+ * entry says. An entry that can not be read, or whose body is not whole, is HELD and counted,
+ * never deleted.
  */
 #ifndef GATEPOST_STORE_CHECK_H
 #define GATEPOST_STORE_CHECK_H

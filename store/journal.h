@@ -1,7 +1,7 @@
 /*
- * What happened, in order of T: one row a message with what became of each recipient, and the admin's acts.
- * Trimmed after journal_keep. A row is written when its message is accepted and rewritten when a recipient's
- * fate is known, under the same key.
+ * What happened, in order of T: one row a message with what became of each recipient, and the
+ * admin's acts. Trimmed after journal_keep. A row is written when its message is accepted and
+ * rewritten when a recipient's fate is known, under the same key.
  */
 #ifndef GATEPOST_STORE_JOURNAL_H
 #define GATEPOST_STORE_JOURNAL_H
@@ -30,9 +30,10 @@ enum store_result journal_put(struct store_txn *txn, const struct journal_row *r
 /* The journal row of a message, from its entry. */
 struct journal_row journal_of_entry(const struct queue_entry *entry);
 
-/* The first row behind (`at`, `id`), copied into `arena`. NOT_FOUND at the end. */
-enum store_result journal_next(struct store_txn *txn, int64_t at, uint64_t id, struct arena *arena,
-                               struct journal_row *row_out);
+/* The first row behind (`at`, `id`), copied into `arena`. NOT_FOUND at the end. DAMAGED:
+ * only its `at` and `id` can be told, enough to go on behind it. */
+enum store_result journal_next(struct store_txn *txn, int64_t at, uint64_t id,
+                               struct arena *arena, struct journal_row *row_out);
 /* Deletes up to `most` rows older than `before`; says in `deleted_out` how many. */
 enum store_result journal_trim(struct store_txn *txn, int64_t before, size_t most,
                                size_t *deleted_out);

@@ -1,4 +1,5 @@
-/* Key builders: big-endian numbers, so that walking order is time order. A key lives in its struct. */
+/* Key builders: big-endian numbers, so that walking order is time order. A key lives in its
+ * struct. */
 #ifndef GATEPOST_STORE_KEYS_H
 #define GATEPOST_STORE_KEYS_H
 
@@ -60,10 +61,11 @@ static inline struct key key_body(uint64_t id, uint32_t row)
 	return key;
 }
 
-/* Owner: account, NUL (accounts hold none), id; with `id` 0 and key_account_prefix all of an account. */
+/* Owner: account, NUL (accounts hold none), id; with `id` 0 and key_account_prefix all of an
+ * account. */
 static inline struct key key_account_prefix(struct span account)
 {
-	struct key key = { .len = account.len < KEY_ACCOUNT_MAX ? account.len : KEY_ACCOUNT_MAX };
+	struct key key = { .len = span_first(account, KEY_ACCOUNT_MAX).len };
 	if (key.len) {
 		memcpy(key.bytes, account.ptr, key.len);
 	}

@@ -1,6 +1,7 @@
 /*
- * Named places where a test may let the process die as if by kill -9. Compiled in with the build option
- * `hooks` only. GATEPOST_KILL="name" or "name:3" in the environment: die when the place is reached (the third time).
+ * Named places where a test may let the process die as if by kill -9. Compiled in with the
+ * build option `hooks` only. GATEPOST_KILL="name" or "name:3" in the environment: die when the
+ * place is reached (the third time).
  */
 #ifndef GATEPOST_STORE_KILLPOINT_H
 #define GATEPOST_STORE_KILLPOINT_H

@@ -1,22 +1,29 @@
 /*
- * The queue. An entry is READY (due at next_at) or HELD; in flight is memory only, elsewhere. Its row, its
- * due row, its owner row, its account's usage and its body live and die together here.
+ * The queue. An entry is READY (due at next_at) or HELD; in flight is memory only, elsewhere.
+ * Its row, its due row, its owner row, its account's usage and its body live and die together
+ * here.
  *
- * A recipient is PENDING until it is SENT or FAILED; a FAILED one owes its sender a report and is REPORTED
- * once that was sent (or nobody is to be told). An entry without PENDING and FAILED recipients ends.
+ * A recipient is PENDING until it is SENT or FAILED; a FAILED one owes its sender a report and
+ * is REPORTED once that was sent (or nobody is to be told). An entry without PENDING and FAILED
+ * recipients ends.
  */
 #ifndef GATEPOST_STORE_QUEUE_H
 #define GATEPOST_STORE_QUEUE_H
 
 #include "proto/arena.h"
-#include "proto/buf.h"
+#include "proto/pack.h"
 #include "store/store.h"
 
 #define QUEUE_ENTRY_MAX ((size_t)2 * 1024 * 1024) /* bytes of a row, and cap for its arena */
 
 enum queue_state { QUEUE_READY, QUEUE_HELD };
 
-enum queue_recipient_state { RECIPIENT_PENDING, RECIPIENT_SENT, RECIPIENT_FAILED, RECIPIENT_REPORTED };
+enum queue_recipient_state {
+	RECIPIENT_PENDING,
+	RECIPIENT_SENT,
+	RECIPIENT_FAILED,
+	RECIPIENT_REPORTED,
+};
 
 struct queue_recipient {
 	struct span address; /* as given to the smarthost */
@@ -35,9 +42,9 @@ struct queue_entry {
 	int64_t accepted_at;     /* T */
 	int64_t accepted_wall;   /* ms since 1970 */
 	int64_t next_at;         /* T: when it is due, READY only; keeps its value while HELD */
-	int64_t deferred_at;     /* T of the last deferral, 0 = never: due at once when the smarthost is back */
+	int64_t deferred_at;     /* T of the last deferral, 0 = never: due once it is back */
 	int64_t report_at;       /* T: when the FAILED ones are to be reported; 0 = none */
-	int64_t failed_at;       /* T of the first failure not yet reported: a report has a lifetime too */
+	int64_t failed_at;       /* T of the first failure not yet reported: reports end too */
 	uint32_t attempts;
 	uint64_t size;           /* bytes of the body as relayed */
 	bool eight_bit;
@@ -47,15 +54,20 @@ struct queue_entry {
 
 /* A new entry; its body rows are already in this transaction or an earlier one. */
 enum store_result queue_put(struct store_txn *txn, const struct queue_entry *entry);
-/* Everything is copied into `arena`. DAMAGED when the row makes no sense. */
+/* Everything is copied into `arena`. DAMAGED when the row makes no sense: here and below that
+ * concerns this id only, changes nothing and does not mark the transaction. */
 enum store_result queue_get(struct store_txn *txn, uint64_t id, struct arena *arena,
                             struct queue_entry *entry_out);
-/* Rewrites an entry that exists after an attempt, a hold or a release; when no recipient is PENDING or FAILED it is removed. */
-enum store_result queue_update(struct store_txn *txn, const struct queue_entry *entry, bool *ended_out);
-/* Removes entry and body. NOT_FOUND when there is none. */
+/* Rewrites an entry that exists after an attempt, a hold or a release; when no recipient is
+ * PENDING or FAILED it is removed. Account and size are as they were. */
+enum store_result queue_update(struct store_txn *txn, const struct queue_entry *entry,
+                               bool *ended_out);
+/* Removes entry and body. NOT_FOUND when there is none. One that can not be read goes too; what
+ * its account's lists and usage still say of it is mended at the next start. */
 enum store_result queue_remove(struct store_txn *txn, uint64_t id);
 
-/* State changes by id; NOT_FOUND when there is none, OK when it is so already. A released one is due at `now`. */
+/* State changes by id; NOT_FOUND when there is none, OK when it is so already. A released
+ * one is due at `now`. */
 enum store_result queue_hold(struct store_txn *txn, uint64_t id);
 enum store_result queue_release(struct store_txn *txn, uint64_t id, int64_t now);
 /* READY and not due: due at `now`. */
@@ -64,6 +76,21 @@ enum store_result queue_flush(struct store_txn *txn, uint64_t id, int64_t now);
 /* The entry's row as bytes, and back: what is handed to delivery with a fresh entry. */
 bool queue_pack(const struct queue_entry *entry, struct buf *out);
 bool queue_unpack(struct span row, struct arena *arena, struct queue_entry *entry_out);
+/* The same, telling a row that makes no sense (DAMAGED) from an arena that is full (FAILED). */
+enum store_result queue_unpack_row(struct span row, struct arena *arena,
+                                   struct queue_entry *entry_out);
+/* A copy of `row` with another state and time. */
+bool queue_pack_state(struct span row, enum queue_state state, int64_t next_at,
+                      struct buf *out);
+
+/* Recipients alone, as the journal keeps them too: equal answers in a row are packed once. */
+void queue_pack_recipients(const struct queue_recipient *recipients, size_t n, struct buf *out);
+/* Most bytes that those take. */
+size_t queue_recipients_bound(const struct queue_recipient *recipients, size_t n);
+/* Their spans point into the row; the array is `arena`'s. False when they make no sense (see
+ * unpack_ok) or the arena is full. */
+bool queue_unpack_recipients(struct unpacker *in, struct arena *arena,
+                             struct queue_recipient **recipients_out, size_t *n_out);
 
 /* ---- the due index ---- */
 
@@ -80,14 +107,16 @@ struct queue_due_walk {
 	struct store_walk walk;
 };
 
-/* READY entries in order of next_at; stop when next_at is in the future and nothing else is looked for. */
+/* READY entries in order of next_at; stop when next_at is in the future and nothing else is
+ * looked for. */
 void queue_due_begin(struct queue_due_walk *walk, struct store_txn *txn);
 bool queue_due_next(struct queue_due_walk *walk, struct queue_due *due_out);
 void queue_due_end(struct queue_due_walk *walk);
 
 /* ---- lists ---- */
 
-/* The first entry with an id > `after` (of `account`, when that is not empty); NOT_FOUND at the end. */
+/* The first entry with an id > `after` (of `account`, when that is not empty); NOT_FOUND at
+ * the end. */
 enum store_result queue_list_next(struct store_txn *txn, struct span account, uint64_t after,
                                   uint64_t *id_out);
 
@@ -99,6 +128,29 @@ struct queue_usage {
 /* Zeroes when the account has nothing queued. */
 enum store_result queue_usage(struct store_txn *txn, struct span account,
                               struct queue_usage *usage_out);
+
+/* ---- for the check at start ---- */
+
+/* The front of a row, at fixed places: all that the indices are made of. */
+struct queue_head {
+	enum queue_state state;
+	int64_t next_at;
+	int64_t deferred_at;
+	uint64_t size;
+	struct span account; /* points into the row */
+};
+
+/* False when it makes no sense. */
+bool queue_read_head(struct span row, struct queue_head *head_out);
+/* Puts the due row and the owner row where they are missing or wrong; adds to `mended`. */
+enum store_result queue_mend(struct store_txn *txn, uint64_t id, const struct queue_head *head,
+                             uint64_t *mended);
+/* Puts the usage of the account whose owner rows begin with `prefix`; all zero deletes it. */
+enum store_result queue_set_usage(struct store_txn *txn, struct span prefix,
+                                  const struct queue_usage *usage);
+/* As queue_usage, by prefix. */
+enum store_result queue_read_usage(struct store_txn *txn, struct span prefix,
+                                   struct queue_usage *usage_out);
 
 /* ---- ids as people see them ---- */
 

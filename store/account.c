@@ -1,0 +1,186 @@
+#include "store/account.h"
+
+#include <assert.h>
+
+#include "proto/pack.h"
+#include "store/keys.h"
+
+#define ROW_VERSION 1
+#define ROW_MAX ((size_t)1024 * 1024)
+#define FIELDS_MAX 8
+
+/* Tags are for ever: a row is a version, then fields. Those that we do not know are kept. */
+enum account_tag { TAG_SECRET, TAG_LIMITS, TAG_CREATED, TAG_CHANGED, ACCOUNT_TAGS };
+enum ledger_tag { TAG_BUDGET, LEDGER_TAGS };
+
+struct row {
+	enum store_table table;
+	size_t known; /* tags below are ours */
+	struct span fields[FIELDS_MAX];
+};
+
+/* A name that can be no key belongs to nobody. */
+static bool is_name(struct span name)
+{
+	return name.len > 0 && name.len <= KEY_ACCOUNT_MAX;
+}
+
+static enum store_result damaged(struct store_txn *txn)
+{
+	return store_txn_writes(txn) ? store_txn_fail(txn, STORE_DAMAGED) : STORE_DAMAGED;
+}
+
+static enum store_result get_row(struct store_txn *txn, struct span name, struct row *row)
+{
+	struct span value;
+	enum store_result result =
+	    is_name(name) ? store_get(txn, row->table, name, &value) : STORE_NOT_FOUND;
+	if (result != STORE_OK) {
+		return result;
+	}
+	struct unpacker in = unpack_from(value);
+	uint8_t version = unpack_u8(&in);
+	uint8_t tag;
+	struct span field;
+	while (unpack_field(&in, &tag, &field)) {
+		if (tag < row->known) {
+			row->fields[tag] = field;
+		}
+	}
+	return unpack_ok(&in) && version == ROW_VERSION ? STORE_OK : damaged(txn);
+}
+
+/* What a newer version had put into the row that is there. */
+static void keep_unknown(struct store_txn *txn, struct span name, const struct row *row,
+                         struct buf *out)
+{
+	struct span value;
+	if (store_get(txn, row->table, name, &value) != STORE_OK) {
+		return;
+	}
+	struct unpacker in = unpack_from(span_from(value, 1));
+	uint8_t tag;
+	struct span field;
+	while (unpack_field(&in, &tag, &field)) {
+		if (tag >= row->known) {
+			pack_field(out, tag, field);
+		}
+	}
+}
+
+static enum store_result put_row(struct store_txn *txn, struct span name, const struct row *row)
+{
+	assert(is_name(name));
+	struct buf out;
+	buf_init(&out, ROW_MAX);
+	pack_u8(&out, ROW_VERSION);
+	for (size_t tag = 0; tag < row->known; tag++) {
+		if (row->fields[tag].len) {
+			pack_field(&out, (uint8_t)tag, row->fields[tag]);
+		}
+	}
+	keep_unknown(txn, name, row, &out);
+	enum store_result result = out.failed
+	                               ? store_txn_fail(txn, STORE_FAILED)
+	                               : store_put(txn, row->table, name, buf_span(&out));
+	buf_done(&out);
+	return result;
+}
+
+static int64_t read_time(struct span field)
+{
+	struct unpacker in = unpack_from(field);
+	return unpack_i64(&in);
+}
+
+enum store_result account_get(struct store_txn *txn, struct span name,
+                              struct account *account_out)
+{
+	struct row row = { .table = STORE_ACCOUNT, .known = ACCOUNT_TAGS };
+	enum store_result result = get_row(txn, name, &row);
+	if (result == STORE_OK) {
+		*account_out = (struct account){
+			.secret = row.fields[TAG_SECRET],
+			.limits = row.fields[TAG_LIMITS],
+			.created_wall = read_time(row.fields[TAG_CREATED]),
+			.changed_wall = read_time(row.fields[TAG_CHANGED]),
+		};
+	}
+	return result;
+}
+
+enum store_result account_put(struct store_txn *txn, struct span name,
+                              const struct account *account)
+{
+	struct buf times; /* both, 8 bytes each */
+	buf_init(&times, 16);
+	pack_i64(&times, account->created_wall);
+	pack_i64(&times, account->changed_wall);
+	struct row row = {
+		.table = STORE_ACCOUNT,
+		.known = ACCOUNT_TAGS,
+		.fields = {
+			[TAG_SECRET] = account->secret,
+			[TAG_LIMITS] = account->limits,
+			[TAG_CREATED] = span_first(buf_span(&times), 8),
+			[TAG_CHANGED] = span_from(buf_span(&times), 8),
+		},
+	};
+	enum store_result result = times.failed ? store_txn_fail(txn, STORE_FAILED)
+	                                        : put_row(txn, name, &row);
+	buf_done(&times);
+	return result;
+}
+
+enum store_result account_delete(struct store_txn *txn, struct span name)
+{
+	enum store_result result =
+	    is_name(name) ? store_del(txn, STORE_ACCOUNT, name) : STORE_NOT_FOUND;
+	if (result != STORE_OK) {
+		return result;
+	}
+	store_del(txn, STORE_LEDGER, name);
+	return store_txn_result(txn);
+}
+
+enum store_result account_next(struct store_txn *txn, struct span after, struct span *name_out)
+{
+	struct store_walk walk;
+	struct span name;
+	struct span value;
+	store_walk_begin(&walk, txn, STORE_ACCOUNT, after, SPAN_NONE);
+	bool more = store_walk_next(&walk, &name, &value);
+	if (more && span_eq(name, after)) {
+		more = store_walk_next(&walk, &name, &value);
+	}
+	store_walk_end(&walk);
+	if (!more) {
+		enum store_result result = store_txn_result(txn);
+		return result == STORE_OK ? STORE_NOT_FOUND : result;
+	}
+	*name_out = name;
+	return STORE_OK;
+}
+
+enum store_result ledger_get(struct store_txn *txn, struct span name,
+                             struct ledger *ledger_out)
+{
+	struct row row = { .table = STORE_LEDGER, .known = LEDGER_TAGS };
+	enum store_result result = get_row(txn, name, &row);
+	if (result == STORE_OK || result == STORE_NOT_FOUND) {
+		*ledger_out = (struct ledger){ .budget = row.fields[TAG_BUDGET] };
+		return STORE_OK;
+	}
+	return result;
+}
+
+enum store_result ledger_put(struct store_txn *txn, struct span name,
+                             const struct ledger *ledger)
+{
+	struct row row = {
+		.table = STORE_LEDGER,
+		.known = LEDGER_TAGS,
+		.fields = { [TAG_BUDGET] = ledger->budget },
+	};
+	return put_row(txn, name, &row);
+}
