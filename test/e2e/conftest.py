@@ -1,0 +1,33 @@
+import os
+import sys
+
+import pytest
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from harness import Gatepost, Postfix, Sink  # noqa: E402
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "tsan: also run on the build with the thread sanitizer")
+
+
+@pytest.fixture
+def sink(tmp_path):
+    sink = Sink(tmp_path).start()
+    yield sink
+    sink.stop()
+
+
+@pytest.fixture
+def postfix(tmp_path):
+    postfix = Postfix(tmp_path).start()
+    yield postfix
+    postfix.stop()
+
+
+@pytest.fixture
+def gatepost(tmp_path, sink):
+    """A daemon in front of a sink, with alice and bob; it must end cleanly."""
+    daemon = Gatepost(tmp_path, sink.port).start().account("alice", "bob")
+    yield daemon
+    assert daemon.stop() == 0, daemon.log()[-5000:]
