@@ -1,6 +1,6 @@
 /*
- * The text ends where a search for CRLF.CRLF says, in any split; no byte is lost; and what goes out
- * comes back.
+ * The text ends where a search for CRLF.CRLF says, in any split; no byte is lost; and what goes
+ * out comes back.
  */
 #include "fuzz.h"
 #include "proto/smtp_data.h"

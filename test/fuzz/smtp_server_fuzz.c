@@ -1,6 +1,7 @@
 /*
- * A session of any bytes and any answers: whole or split it says the same and asks the same, every
- * reply is well formed, no mail begins without TLS and login, and nothing is asked after the end.
+ * A session of any bytes and any answers: whole or split it says the same and asks the same,
+ * every reply is well formed, no mail begins without TLS and login, and nothing is asked after
+ * the end.
  */
 #include "fuzz.h"
 #include "proto/smtp_server.h"
@@ -18,14 +19,18 @@ struct session {
 static const enum reply answers[][4] = {
 	[SMTP_EVENT_STARTTLS] = { REPLY_START_TLS, REPLY_START_TLS, REPLY_TLS_UNAVAILABLE,
 				  REPLY_SHUTDOWN },
-	[SMTP_EVENT_AUTH] = { REPLY_AUTH_OK, REPLY_AUTH_OK, REPLY_AUTH_FAILED, REPLY_TOO_MANY_AUTH },
+	[SMTP_EVENT_AUTH] = { REPLY_AUTH_OK, REPLY_AUTH_OK, REPLY_AUTH_FAILED,
+			      REPLY_TOO_MANY_AUTH },
 	[SMTP_EVENT_AUTH_NEXT] = { REPLY_AUTH_OK, REPLY_AUTH_FAILED, REPLY_AUTH_UNAVAILABLE,
 				   REPLY_TOO_MANY_AUTH },
-	[SMTP_EVENT_MAIL] = { REPLY_SENDER_OK, REPLY_SENDER_OK, REPLY_SENDER_OK, REPLY_STORE_FULL },
+	[SMTP_EVENT_MAIL] = { REPLY_SENDER_OK, REPLY_SENDER_OK, REPLY_SENDER_OK,
+			      REPLY_STORE_FULL },
 	[SMTP_EVENT_RCPT] = { REPLY_RECIPIENT_OK, REPLY_RECIPIENT_OK, REPLY_BUDGET_SPENT,
 			      REPLY_SHUTDOWN },
-	[SMTP_EVENT_DATA] = { REPLY_GO_AHEAD, REPLY_GO_AHEAD, REPLY_BUDGET_SPENT, REPLY_STORE_FULL },
-	[SMTP_EVENT_END] = { REPLY_QUEUED, REPLY_QUEUED, REPLY_BARE_NEWLINE, REPLY_STORE_ERROR },
+	[SMTP_EVENT_DATA] = { REPLY_GO_AHEAD, REPLY_GO_AHEAD, REPLY_BUDGET_SPENT,
+			      REPLY_STORE_FULL },
+	[SMTP_EVENT_END] = { REPLY_QUEUED, REPLY_QUEUED, REPLY_BARE_NEWLINE,
+			     REPLY_STORE_ERROR },
 };
 
 static void answer(struct session *session, const struct smtp_event *event)
@@ -33,7 +38,8 @@ static void answer(struct session *session, const struct smtp_event *event)
 	struct smtp_server *server = session->server;
 	unsigned choice = 0;
 	if (session->choices.len) {
-		choice = (unsigned char)session->choices.ptr[session->choice++ % session->choices.len];
+		size_t turn = session->choice++ % session->choices.len;
+		choice = (unsigned char)session->choices.ptr[turn];
 	}
 	bool auth = event->kind == SMTP_EVENT_AUTH || event->kind == SMTP_EVENT_AUTH_NEXT;
 	PROMISE(smtp_server_is_waiting(server) && !smtp_server_wants(server));
@@ -75,8 +81,8 @@ static void handle(struct session *session, const struct smtp_event *event)
 	}
 }
 
-static void run(struct session *session, const struct smtp_server_rules *rules, struct span input,
-		size_t step)
+static void run(struct session *session, const struct smtp_server_rules *rules,
+		struct span input, size_t step)
 {
 	session->log.cap = session->said.cap = 1 << 24;
 	session->server = smtp_server_new(rules, session->tls);

@@ -1,6 +1,6 @@
 /*
- * Plays the files of test/dialogue against smtp_server: each whole, and each with the client's bytes
- * coming one at a time. The folder is the argument. Its README has the grammar.
+ * Plays the files of test/dialogue against smtp_server: each whole, and each with the client's
+ * bytes coming one at a time. The folder is the argument. Its README has the grammar.
  */
 #include "policy.h"
 
@@ -58,7 +58,8 @@ static struct span unescape(struct play *play, struct span raw)
 			buf_put_byte(out, meant[simple - plain]);
 			i++;
 		} else if (raw.ptr[i + 1] == 'x' && i + 3 < raw.len) {
-			buf_put_byte(out, (char)(hex(raw.ptr[i + 2]) << 4 | hex(raw.ptr[i + 3])));
+			unsigned byte = hex(raw.ptr[i + 2]) << 4 | hex(raw.ptr[i + 3]);
+			buf_put_byte(out, (char)byte);
 			i += 3;
 		} else if (raw.ptr[i + 1] == '*') {
 			for (i += 2; i < raw.len && raw.ptr[i] != '{'; i++) {
