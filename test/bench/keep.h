@@ -20,6 +20,8 @@ struct kept {
 	struct span recipients; /* joined by commas */
 	unsigned nrecipients;
 	struct span text; /* dots taken off */
+	int64_t at;       /* ms */
+	bool dropped;     /* the client will not hear that we have it */
 };
 
 void keep_init(struct keep *keep);

@@ -6,10 +6,10 @@
  * Port 0 takes a free one; the first line of output names it. --maildir writes DIR/new/NAME
  * with X-Envelope-From and X-Envelope-To in front. Each line of the journal is
  *
- *     queue-id message-id nrcpt bytes fnv64-of-body recipient,recipient...
+ *     queue-id message-id nrcpt bytes fnv64-of-body recipient,recipient... ms ok|dropped
  *
  * (queue-id from the topmost Received field, `-` when there is none; the body is what follows
- * the header, since a relay adds fields). --fail gives so many percent of the transactions one
+ * the header, since a relay adds fields; ms of CLOCK_MONOTONIC; `dropped` when no answer follows). --fail gives so many percent of the transactions one
  * fault: 451 to MAIL, to some RCPT or to the final dot, or a drop before or behind the journal
  * line. --delay holds back the answer to the final dot. --count prints counters at the end;
  * SIGUSR1 does so at any time.
@@ -137,8 +137,14 @@ static void finish_mail(struct sink *sink, struct conn *conn)
 		sink->mails++;
 		sink->recipients += conn->nrecipients;
 		sink->bytes += text.len;
-		struct kept kept = { buf_span(&conn->sender), buf_span(&conn->recipients),
-				     conn->nrecipients, text };
+		struct kept kept = {
+			.sender = buf_span(&conn->sender),
+			.recipients = buf_span(&conn->recipients),
+			.nrecipients = conn->nrecipients,
+			.text = text,
+			.at = now_ms(),
+			.dropped = conn->fault == FAULT_BEHIND,
+		};
 		if (!keep_mail(&sink->keep, &kept)) {
 			die("cannot keep a mail");
 		}

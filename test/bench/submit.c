@@ -3,9 +3,11 @@
  * as they are answered. Prints messages a second, the time from the final dot to its 250, and the
  * CPU time and memory of the server. Exits 1 when a message was refused or lost.
  *
- * --journal FILE gets `message-id fnv64-of-body nrcpt` of every 250, to be compared with the
+ * --journal FILE gets `message-id fnv64-of-body nrcpt user` of every 250, to be compared with the
  * journal of the sink. --lossy is for crash tests: a lost connection, a 4xx and a refused connect
- * are expected, the client goes on with its next message until 10 s brought nothing.
+ * are expected, the client goes on with its next message until 10 s brought nothing; the journal
+ * gets the line with a `?` in front as well, before the final dot, when nobody can know yet.
+ * --pause MS between the messages of a client. After SIGTERM no new message is begun.
  * --idle N opens N sessions that log in and then say nothing, and prints what each costs.
  */
 #include <errno.h>
@@ -25,7 +27,7 @@
 #define LOSSY_PATIENCE_US 10e6
 
 struct options {
-	unsigned port, clients, messages, reuse, recipients, size, users, pid, idle;
+	unsigned port, clients, messages, reuse, recipients, size, users, pid, idle, pause;
 	enum link_tls tls;
 	bool pipelining, lossy, json;
 	const char *user; /* a %d in it is the number of the user, from 1 */
@@ -60,6 +62,14 @@ static double now_us(void)
 	struct timespec ts;
 	clock_gettime(CLOCK_MONOTONIC, &ts);
 	return (double)ts.tv_sec * 1e6 + (double)ts.tv_nsec / 1e3;
+}
+
+static atomic_bool stopping;
+
+static void stop(int number)
+{
+	(void)number;
+	atomic_store(&stopping, true);
 }
 
 /* ---- one client ---- */
@@ -160,13 +170,11 @@ static void put_text(struct client *client, unsigned message, char *id, size_t s
 		   client->user, message, id);
 }
 
-/* A line for each 250, in one write: it is there even if we are killed next. */
-static void write_journal(const struct options *options, const char *id, struct span body)
+/* One write a line: it is there even if we are killed next. */
+static void write_journal(const struct options *options, const char *line)
 {
-	char line[200];
-	int n = snprintf(line, sizeof line, "%s %016llx %u\n", id,
-			 (unsigned long long)keep_fnv64(body), options->recipients);
-	if (write(options->journal, line, (size_t)n) != n) {
+	size_t n = strlen(line);
+	if (options->journal >= 0 && write(options->journal, line, n) != (ssize_t)n) {
 		perror("submit: journal");
 		exit(1);
 	}
@@ -176,7 +184,8 @@ static void write_journal(const struct options *options, const char *id, struct 
 static unsigned send_message(struct client *client, unsigned message)
 {
 	const struct load *load = client->load;
-	char id[100];
+	const struct options *options = &load->options;
+	char id[100], line[500] = "? ";
 	unsigned code = send_envelope(client);
 	if (code != 354) {
 		return code;
@@ -185,7 +194,14 @@ static unsigned send_message(struct client *client, unsigned message)
 	size_t header = client->out.len;
 	buf_printf(&client->out, "%s\r\n", id); /* no two bodies are alike */
 	buf_put(&client->out, buf_span(&load->body));
-	size_t end = client->out.len;
+	if (options->journal >= 0) {
+		struct span body = span_from(buf_span(&client->out), header);
+		snprintf(line + 2, sizeof line - 2, "%s %016llx %u %s\n", id,
+			 (unsigned long long)keep_fnv64(body), options->recipients, client->user);
+	}
+	if (options->lossy) {
+		write_journal(options, line);
+	}
 	buf_put_str(&client->out, ".\r\n");
 	if (!link_send(&client->link, buf_span(&client->out))) {
 		return 0;
@@ -194,10 +210,7 @@ static unsigned send_message(struct client *client, unsigned message)
 	code = link_reply(&client->link);
 	if (code == 250) {
 		client->times[client->taken++] = now_us() - dot;
-		if (load->options.journal >= 0) {
-			struct span all = span_first(buf_span(&client->out), end);
-			write_journal(&load->options, id, span_from(all, header));
-		}
+		write_journal(options, line + 2);
 	} else {
 		note(client, "final dot");
 	}
@@ -207,7 +220,7 @@ static unsigned send_message(struct client *client, unsigned message)
 /* False when it is time to give up. */
 static bool survive(struct client *client)
 {
-	bool going = client->load->options.lossy &&
+	bool going = client->load->options.lossy && !atomic_load(&stopping) &&
 		     now_us() - client->last_success < LOSSY_PATIENCE_US;
 	if (going) {
 		usleep(20000);
@@ -247,10 +260,12 @@ static void *run_client(void *arg)
 	struct load *load = client->load;
 	unsigned message;
 	client->last_success = now_us();
-	while ((message = atomic_fetch_add(&load->next, 1)) < load->options.messages) {
+	while (!atomic_load(&stopping) &&
+	       (message = atomic_fetch_add(&load->next, 1)) < load->options.messages) {
 		if (!do_message(client, message)) {
 			break;
 		}
+		usleep(load->options.pause * 1000);
 	}
 	link_quit(&client->link);
 	return NULL;
@@ -443,13 +458,15 @@ static const struct option long_options[] = {
 	{ "reuse", 1, NULL, 'k' },     { "recipients", 1, NULL, 'r' }, { "size", 1, NULL, 's' },
 	{ "pipelining", 0, NULL, 'l' }, { "journal", 1, NULL, 'j' }, { "pid", 1, NULL, 'i' },
 	{ "idle", 1, NULL, 'd' },      { "lossy", 0, NULL, 'x' },    { "json", 0, NULL, 'J' },
+	{ "pause", 1, NULL, 'z' },
 	{ NULL, 0, NULL, 0 },
 };
 
 static const char usage[] =
 	"usage: submit --port N [--starttls|--implicit|--plain] [--user NAME] [--pass WORD]\n"
 	"  [--users N] [--clients N] [--messages M] [--reuse K] [--recipients R] [--size BYTES]\n"
-	"  [--pipelining] [--journal FILE] [--pid PID] [--idle N] [--lossy] [--json]\n";
+	"  [--pipelining] [--journal FILE] [--pid PID] [--idle N] [--lossy] [--json]\n"
+	"  [--pause MS]\n";
 
 static void read_option(struct options *options, int option, const char *value)
 {
@@ -469,6 +486,7 @@ static void read_option(struct options *options, int option, const char *value)
 	case 'l': options->pipelining = true; break;
 	case 'i': options->pid = number(value, 1); break;
 	case 'd': options->idle = number(value, 1); break;
+	case 'z': options->pause = number(value, 0); break;
 	case 'x': options->lossy = true; break;
 	case 'J': options->json = true; break;
 	case 'j':
@@ -503,6 +521,7 @@ int main(int argc, char **argv)
 		return 64;
 	}
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGTERM, stop);
 	make_body(&load);
 	int code = load.options.idle ? run_idle(&load) : run_load(&load);
 	buf_done(&load.body);
