@@ -19,7 +19,8 @@ struct conn_handler {
 	void (*ready)(void *owner);
 	/* Clear bytes; all of them are the owner's now. Not called while paused. */
 	void (*data)(void *owner, struct span bytes);
-	/* The output is empty again (also after it was small): more may be written. */
+	/* The output is empty again (also after it was small): more may be written. Never from within conn_write.
+	 * May be NULL. */
 	void (*drained)(void *owner);
 	/* The deadline has passed. */
 	void (*late)(void *owner);
@@ -45,14 +46,16 @@ void conn_write(struct conn *conn, struct buf *out);
 size_t conn_pending(const struct conn *conn);
 #define CONN_OUTPUT_HIGH ((size_t)256 * 1024)
 
-/* Stops and starts reading from the network (bytes already read are kept). */
+/* Stops and starts reading from the network (bytes already read are kept, the peer's end waits behind them). `data`
+ * is never called from within conn_resume. */
 void conn_pause(struct conn *conn);
 void conn_resume(struct conn *conn);
 
 /* `late` is called once after `ms`; a new call replaces it; 0 = none. Reading and writing do not move it. */
 void conn_deadline(struct conn *conn, int64_t ms);
 
-/* Flushes the output (a few seconds at most), says close_notify, closes; `closed` follows later. */
+/* Flushes the output, says close_notify, waits for the peer's end (so that no reset eats our last words; five seconds
+ * at most for all of it) and closes; `closed` follows later, and nothing else does. */
 void conn_close(struct conn *conn);
 /* Closes at once, by reset; `closed` follows later. */
 void conn_abort(struct conn *conn);
@@ -61,7 +64,7 @@ void conn_abort(struct conn *conn);
 const char *conn_peer(const struct conn *conn);
 unsigned conn_peer_port(const struct conn *conn);
 const struct sockaddr *conn_peer_address(const struct conn *conn);
-/* NULL outside TLS. */
+/* NULL outside TLS and until its handshake is done. */
 const struct tls *conn_tls(const struct conn *conn);
 /* The loop's time in ms, monotonic. */
 int64_t conn_now(const struct conn *conn);

@@ -1,7 +1,8 @@
 /*
- * OpenSSL on memory BIOs: contexts (certificate, key, settings; ref-counted, swapped on reload) and one
- * connection's engine. TLS 1.2 and later, AEAD only, X25519:P-256:P-384, no renegotiation, no compression, no early
- * data, one ticket, ticket keys of the process only. Beside auth/secret.c the only place with libcrypto.
+ * OpenSSL as bytes in, bytes out: contexts (certificate, key, settings; ref-counted, swapped on reload) and one
+ * connection's engine. TLS 1.2 and later, as a server AEAD only, X25519:P-256:P-384, no renegotiation, no
+ * compression, no early data, one ticket, ticket keys of the process only (kept over a reload). Beside
+ * auth/secret.c the only place with libcrypto. A context may be used by many threads, a `tls` by one.
  */
 #ifndef GATEPOST_SERVER_TLS_H
 #define GATEPOST_SERVER_TLS_H
@@ -33,9 +34,12 @@ void tls_free(struct tls *tls);
 
 /* Bytes from the network. */
 bool tls_take(struct tls *tls, struct span bytes);
-/* Moves the handshake on and reads clear text into `clear_out`, as much as there is or fits. */
+/* Moves the handshake on and reads clear text into `clear_out`, as much as there is or fits its cap. The call that
+ * ends the handshake reads nothing yet; clear text comes before CLOSED or FAILED is said. */
 enum tls_state tls_work(struct tls *tls, struct buf *clear_out);
-/* Encrypts all of `clear`. Only when UP. */
+/* Whether tls_work has something to do or to say: bytes taken and not yet looked at, a client's first hello, an end. */
+bool tls_waiting(const struct tls *tls);
+/* Encrypts all of `clear`; never before the handshake is done. False when it failed, see tls_reason. */
 bool tls_write(struct tls *tls, struct span clear);
 /* Says close_notify. */
 void tls_close(struct tls *tls);

@@ -1,0 +1,102 @@
+/* Keys and certificates made for a test, as PEM files in a folder of their own. */
+#ifndef GATEPOST_TEST_SERVER_CERTIFICATE_H
+#define GATEPOST_TEST_SERVER_CERTIFICATE_H
+
+#include <assert.h>
+#include <ftw.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <openssl/evp.h>
+#include <openssl/pem.h>
+#include <openssl/x509.h>
+
+struct certificate_folder {
+	char path[64];
+	char name[8][128]; /* of the last file names asked for */
+	unsigned next;
+};
+
+static inline void certificate_folder_make(struct certificate_folder *folder)
+{
+	*folder = (struct certificate_folder){ .path = "/tmp/gatepost-test-XXXXXX" };
+	char *made = mkdtemp(folder->path);
+	assert(made);
+}
+
+static inline int certificate_remove(const char *path, const struct stat *st, int type,
+                                     struct FTW *ftw)
+{
+	(void)st;
+	(void)type;
+	(void)ftw;
+	return remove(path);
+}
+
+static inline void certificate_folder_remove(struct certificate_folder *folder)
+{
+	nftw(folder->path, certificate_remove, 8, FTW_DEPTH | FTW_PHYS);
+}
+
+/* Good until seven more were asked for. */
+static inline const char *certificate_file(struct certificate_folder *folder, const char *name)
+{
+	char *at = folder->name[folder->next++ % 8];
+	snprintf(at, sizeof(folder->name[0]), "%s/%s", folder->path, name);
+	return at;
+}
+
+static inline void certificate_text(struct certificate_folder *folder, const char *name,
+                                    const char *text)
+{
+	FILE *file = fopen(certificate_file(folder, name), "w");
+	assert(file);
+	fputs(text, file);
+	fclose(file);
+}
+
+/* `passphrase` may be NULL. */
+static inline void certificate_key(struct certificate_folder *folder, const char *name,
+                                   EVP_PKEY *key, const char *passphrase)
+{
+	FILE *file = fopen(certificate_file(folder, name), "w");
+	int done = file && PEM_write_PrivateKey(file, key, passphrase ? EVP_aes_128_cbc() : NULL,
+	                                        NULL, 0, NULL, (void *)(uintptr_t)passphrase);
+	assert(done);
+	fclose(file);
+}
+
+/* Self-signed, from a day ago until `seconds` from now. */
+static inline void certificate_make(struct certificate_folder *folder, const char *name,
+                                    EVP_PKEY *key, long seconds)
+{
+	X509 *x509 = X509_new();
+	X509_set_version(x509, 2);
+	ASN1_INTEGER_set(X509_get_serialNumber(x509), 1);
+	X509_gmtime_adj(X509_getm_notBefore(x509), -86400);
+	X509_gmtime_adj(X509_getm_notAfter(x509), seconds);
+	X509_set_pubkey(x509, key);
+	X509_NAME *subject = X509_get_subject_name(x509);
+	X509_NAME_add_entry_by_txt(subject, "CN", MBSTRING_ASC,
+	                           (const unsigned char *)"mail.example.org", -1, -1, 0);
+	X509_set_issuer_name(x509, subject);
+	int done = X509_sign(x509, key, EVP_sha256());
+	FILE *file = fopen(certificate_file(folder, name), "w");
+	assert(done && file);
+	PEM_write_X509(file, x509);
+	fclose(file);
+	X509_free(x509);
+}
+
+/* "cert.pem" and "key.pem", ECDSA P-256. */
+static inline void certificate_pair(struct certificate_folder *folder)
+{
+	EVP_PKEY *key = EVP_EC_gen("P-256");
+	certificate_key(folder, "key.pem", key, NULL);
+	certificate_make(folder, "cert.pem", key, 86400);
+	EVP_PKEY_free(key);
+}
+
+#endif
