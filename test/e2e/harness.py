@@ -3,6 +3,9 @@ process is started here, on its own port and in its own folder, and ended by its
 import base64
 import json
 import os
+import pwd
+import random
+import re
 import shutil
 import signal
 import smtplib
@@ -17,9 +20,30 @@ PASSWORD = "secret of the test"
 
 
 def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+    """Below the range from which the kernel serves those that do not care."""
+    while True:
+        port = random.randrange(20000, 32000)
+        with socket.socket() as s:
+            try:
+                s.bind(("127.0.0.1", port))
+                return port
+            except OSError:
+                pass
+
+
+def daemon_user():
+    """Whom the daemon becomes: never root."""
+    return "nobody" if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name
+
+
+def open_path(folder):
+    """Other users may pass through the folders above: pytest makes them 0700."""
+    path = str(folder)
+    while path not in ("/", "/tmp"):
+        mode = os.stat(path).st_mode
+        if mode & 0o055 != 0o055:
+            os.chmod(path, mode | 0o055)
+        path = os.path.dirname(path)
 
 
 def wait_port(port, process=None, seconds=30):
@@ -46,12 +70,15 @@ def wait_until(condition, what, seconds=60):
     raise AssertionError("never happened: %s" % what)
 
 
-def certificate(folder):
-    cert, key = os.path.join(folder, "cert.pem"), os.path.join(folder, "key.pem")
+def certificate(folder, name="", subject="/CN=localhost"):
+    cert, key = os.path.join(folder, name + "cert.pem"), os.path.join(folder, name + "key.pem")
     if not os.path.exists(cert):
         subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
-                        "-days", "30", "-subj", "/CN=localhost", "-keyout", key, "-out", cert],
+                        "-days", "30", "-subj", subject, "-keyout", key, "-out", cert],
                        check=True, stderr=subprocess.DEVNULL)
+        if os.geteuid() == 0:
+            shutil.chown(key, "root", pwd.getpwnam(daemon_user()).pw_gid)
+            os.chmod(key, 0o640)
     return cert, key
 
 
@@ -71,6 +98,7 @@ class Gatepost:
         self.config = os.path.join(self.folder, "gatepost.conf")
         self.log_path = os.path.join(self.folder, "gatepost.log")
         self.process = None
+        open_path(self.folder)
         self.cert, self.key = certificate(self.folder)
         self.configure(settings)
 
@@ -78,8 +106,8 @@ class Gatepost:
         ports = self.smarthost if isinstance(self.smarthost, (list, tuple)) else [self.smarthost]
         lines = {
             "hostname": '"mail.example.org"', "domain": '"example.org"',
-            "data_dir": '"%s/data"' % self.folder, "control": '"%s/control.sock"' % self.folder,
-            "user": '"root"', "workers": "2", "auth_iterations": "4096", "retry": '{ "1s", "1s", "2s" }',
+            "data_dir": '"%s/data"' % self.folder, "control": '"%s/run/control.sock"' % self.folder,
+            "user": '"%s"' % daemon_user(), "workers": "2", "auth_iterations": "4096", "retry": '{ "1s", "1s", "2s" }',
         }
         blocks = []
         for line in settings.strip().splitlines():
@@ -155,6 +183,20 @@ class Gatepost:
         with open(self.log_path, errors="replace") as f:
             return f.read()
 
+    def events(self, pattern):
+        """The lines of the log that match."""
+        return [line for line in self.log().splitlines() if re.search(pattern, line)]
+
+    def wait_log(self, pattern, count=1, seconds=60):
+        wait_until(lambda: len(self.events(pattern)) >= count, "%d times in the log: %s" % (count, pattern), seconds)
+        return self.events(pattern)
+
+    def wait_empty(self, seconds=60):
+        wait_until(lambda: not self.queue(), "an empty queue", seconds)
+
+    def signal(self, number):
+        self.process.send_signal(number)
+
     def queue(self):
         return self.ctl("queue", "list", rows=True)
 
@@ -222,11 +264,7 @@ class Postfix:
         self.maildir = os.path.join(self.folder, "mail", "box")
         for name in ("etc", "spool", "data", "mail"):
             os.makedirs(os.path.join(self.folder, name))
-        os.chmod(str(folder), 0o755)
-        path = os.path.dirname(str(folder))
-        while path not in ("/", "/tmp"):
-            os.chmod(path, os.stat(path).st_mode | 0o055)
-            path = os.path.dirname(path)
+        open_path(folder)
         nobody = subprocess.run(["id", "-u", "nobody"], capture_output=True, text=True).stdout.strip()
         shutil.chown(os.path.join(self.folder, "data"), "postfix")
         shutil.chown(os.path.join(self.folder, "mail"), int(nobody), "nogroup")
@@ -267,14 +305,15 @@ mynetworks = 127.0.0.0/8
 smtpd_peername_lookup = no
 alias_maps =
 alias_database =
-virtual_mailbox_domains = regexp:{ {/./ OK} }
+virtual_mailbox_domains = regexp:%(f)s/etc/domains
 virtual_mailbox_base = %(f)s/mail
-virtual_mailbox_maps = regexp:{ {/./ box/} }
+virtual_mailbox_maps = regexp:%(f)s/etc/boxes
 virtual_uid_maps = static:%(uid)s
 virtual_gid_maps = static:%(gid)s
 virtual_mailbox_limit = 0
 message_size_limit = 52428800
 smtpd_recipient_limit = 2000
+smtpd_recipient_restrictions = check_recipient_access regexp:%(f)s/etc/access, permit_mynetworks, reject
 smtpd_client_connection_count_limit = 0
 smtpd_tls_cert_file = %(cert)s
 smtpd_tls_key_file = %(key)s
@@ -282,16 +321,22 @@ smtpd_tls_security_level = may
 smtp_tls_security_level = none
 default_transport = error:loopback only
 maximal_queue_lifetime = 1h
+enable_original_recipient = yes
 %(extra)s
 """ % {"f": f, "uid": nobody, "gid": group, "cert": cert, "key": key, "extra": extra}
-        text = text.replace("regexp:{ {/./ OK} }", "regexp:%s/etc/domains" % f)
-        text = text.replace("regexp:{ {/./ box/} }", "regexp:%s/etc/boxes" % f)
         with open(os.path.join(f, "etc", "main.cf"), "w") as out:
             out.write(text)
         with open(os.path.join(f, "etc", "domains"), "w") as out:
             out.write("/./ OK\n")
         with open(os.path.join(f, "etc", "boxes"), "w") as out:
             out.write("/./ box/\n")
+        if not os.path.exists(os.path.join(f, "etc", "access")):
+            self.access("")
+
+    def access(self, *lines):
+        """Rules for recipients, as "/^bad/ 550 5.1.1 no such user"; they hold from the next `reload` on."""
+        with open(os.path.join(self.folder, "etc", "access"), "w") as out:
+            out.write("".join(line + "\n" for line in lines))
 
     def run(self, *words):
         return subprocess.run(["postfix", "-c", os.path.join(self.folder, "etc")] + list(words),
@@ -306,9 +351,18 @@ maximal_queue_lifetime = 1h
     def stop(self):
         self.run("stop")
 
+    def reload(self):
+        done = self.run("reload")
+        assert done.returncode == 0, done.stderr
+
     def pid(self):
         with open(os.path.join(self.folder, "spool", "pid", "master.pid")) as f:
             return int(f.read())
+
+    def pids(self):
+        """The master and all its children."""
+        done = subprocess.run(["ps", "-o", "pid=", "--ppid", str(self.pid())], capture_output=True, text=True)
+        return [self.pid()] + [int(word) for word in done.stdout.split()]
 
     def mails(self):
         folder = os.path.join(self.maildir, "new")
