@@ -1,5 +1,6 @@
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
 #include <sched.h>
 #include <sys/mount.h>
@@ -203,6 +204,51 @@ static void reads_are_snapshots(void **state)
 			store_abort(before[i]);
 		}
 		assert_true(has(place->store, key));
+	}
+}
+
+#define READERS 4
+
+/* In each commit the two rows are equal: no reader ever sees them differ. */
+static void *read_pairs(void *arg)
+{
+	struct store *store = arg;
+	for (uint64_t last = 0; last < 300;) {
+		struct store_txn *txn = reading(store);
+		struct span a = SPAN_NONE;
+		struct span b = SPAN_NONE;
+		store_get(txn, STORE_ACCOUNT, SPAN_LIT("a"), &a);
+		store_get(txn, STORE_ACCOUNT, SPAN_LIT("b"), &b);
+		assert_true(span_eq(a, b));
+		uint64_t now = a.len ? strtoull(a.ptr, NULL, 10) : 0;
+		assert_true(now >= last);
+		last = now;
+		store_abort(txn);
+		assert_true(store_next_id(store) > 0 && store_now(store) > 0);
+		assert_int_equal(store_room(store), STORE_ROOM);
+	}
+	return NULL;
+}
+
+static void threads(void **state)
+{
+	struct place *place = *state;
+	pthread_t ids[READERS];
+	for (size_t i = 0; i < READERS; i++) {
+		assert_int_equal(pthread_create(&ids[i], NULL, read_pairs, place->store), 0);
+	}
+	for (unsigned n = 1; n <= 300; n++) {
+		char text[16];
+		snprintf(text, sizeof text, "%u ", n);
+		struct store_txn *txn = writing(place->store);
+		store_put(txn, STORE_ACCOUNT, SPAN_LIT("a"), span_of(text, sizeof text));
+		store_put(txn, STORE_ACCOUNT, SPAN_LIT("b"), span_of(text, sizeof text));
+		commit(txn);
+		store_measure(place->store);
+		store_resize(place->store, ((uint64_t)1 << 30) + n);
+	}
+	for (size_t i = 0; i < READERS; i++) {
+		assert_int_equal(pthread_join(ids[i], NULL), 0);
 	}
 }
 
@@ -800,6 +846,7 @@ int main(void)
 		TEST(failure_sticks),
 		TEST(abort_drops),
 		TEST(reads_are_snapshots),
+		TEST(threads),
 		TEST(refusals),
 		TEST(other_process_is_refused),
 		TEST(short_file_of_free_pages),

@@ -1,0 +1,584 @@
+#include "queue_help.h"
+
+/* ---- rows ---- */
+
+#define ANSWER "no such user here, and this is a long answer to have been given a hundred times"
+
+static void fill_recipients(struct queue_recipient *r, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		r[i] = (struct queue_recipient){
+			.address = SPAN_LIT("someone@example.net"),
+			.state = RECIPIENT_FAILED,
+			.code = 550,
+			.status = SPAN_LIT("5.1.1"),
+			.answer = SPAN_LIT(ANSWER),
+		};
+	}
+}
+
+static void assert_recipients(const struct queue_entry *have, const struct queue_entry *want)
+{
+	assert_int_equal(have->nrecipients, want->nrecipients);
+	for (size_t i = 0; i < want->nrecipients; i++) {
+		const struct queue_recipient *a = &have->recipients[i];
+		const struct queue_recipient *b = &want->recipients[i];
+		assert_int_equal(a->state, b->state);
+		assert_int_equal(a->code, b->code);
+		assert_true(span_eq(a->address, b->address));
+		assert_true(span_eq(a->status, b->status));
+		assert_true(span_eq(a->answer, b->answer));
+	}
+}
+
+static void assert_entry(const struct queue_entry *have, const struct queue_entry *want)
+{
+	assert_int_equal(have->id, want->id);
+	assert_int_equal(have->state, want->state);
+	assert_true(span_eq(have->account, want->account));
+	assert_true(span_eq(have->sender, want->sender));
+	assert_true(span_eq(have->client, want->client));
+	assert_int_equal(have->accepted_at, want->accepted_at);
+	assert_int_equal(have->accepted_wall, want->accepted_wall);
+	assert_int_equal(have->next_at, want->next_at);
+	assert_int_equal(have->deferred_at, want->deferred_at);
+	assert_int_equal(have->report_at, want->report_at);
+	assert_int_equal(have->failed_at, want->failed_at);
+	assert_int_equal(have->attempts, want->attempts);
+	assert_int_equal(have->size, want->size);
+	assert_int_equal(have->eight_bit, want->eight_bit);
+	assert_recipients(have, want);
+}
+
+/* All that recipients can be, one behind the other, so that each pair of neighbours is
+ * there. */
+static struct queue_recipient mixed[] = {
+	{ .address = { "a@x", 3 } },
+	{ .address = { "b@x", 3 }, .state = RECIPIENT_SENT, .code = 250 },
+	{ .address = { "c@x", 3 }, .state = RECIPIENT_SENT, .code = 250 },
+	{ .address = { "d@x", 3 }, .state = RECIPIENT_FAILED, .code = 250,
+	  .status = { "2.0.0", 5 } },
+	{ .address = { "e@x", 3 }, .state = RECIPIENT_FAILED, .code = 550,
+	  .status = { "2.0.0", 5 } },
+	{ .address = { "f@x", 3 }, .state = RECIPIENT_REPORTED, .code = 550,
+	  .status = { "2.0.0", 5 }, .answer = { "why", 3 } },
+	{ .address = { "", 0 }, .state = RECIPIENT_REPORTED, .code = 550,
+	  .status = { "2.0.0", 5 }, .answer = { "why", 3 } },
+	{ .address = { "g@x", 3 } },
+	{ .address = { "h@x", 3 }, .answer = { "only a text", 11 } },
+	{ .address = { "i@x", 3 }, .code = 4294967295u },
+};
+
+static struct queue_entry mixed_entry(void)
+{
+	return (struct queue_entry){
+		.id = 0x0123456789abcdef,
+		.state = QUEUE_HELD,
+		.account = SPAN_LIT("alice@example.org"),
+		.sender = SPAN_LIT("a"),
+		.client = SPAN_LIT("2001:db8::1"),
+		.accepted_at = 1,
+		.accepted_wall = -2,
+		.next_at = 3,
+		.deferred_at = 4,
+		.report_at = 5,
+		.failed_at = 6,
+		.attempts = 4294967295u,
+		.size = UINT64_MAX,
+		.eight_bit = true,
+		.recipients = mixed,
+		.nrecipients = COUNT(mixed),
+	};
+}
+
+static void round_trip(void **state)
+{
+	static struct queue_recipient many[500];
+	fill_recipients(many, COUNT(many));
+	struct queue_entry table[] = {
+		mixed_entry(),
+		{ .id = 1 },
+		{ .recipients = mixed, .nrecipients = 1, .accepted_wall = INT64_MIN },
+		{ .size = 1, .recipients = many, .nrecipients = COUNT(many) },
+	};
+	(void)state;
+	for (size_t i = 0; i < COUNT(table); i++) {
+		struct buf row;
+		struct arena arena;
+		struct queue_entry entry;
+		buf_init(&row, QUEUE_ENTRY_MAX);
+		arena_init(&arena, QUEUE_ENTRY_MAX);
+		assert_true(queue_pack(&table[i], &row));
+		assert_true(queue_unpack(buf_span(&row), &arena, &entry));
+		/* It lives in the arena alone. */
+		memset(row.ptr, 0xff, row.len);
+		buf_done(&row);
+		assert_entry(&entry, &table[i]);
+		arena_done(&arena);
+	}
+}
+
+/* The smarthost said it once for all: it is stored once. */
+static void equal_answers_are_stored_once(void **state)
+{
+	static struct queue_recipient many[100];
+	fill_recipients(many, COUNT(many));
+	struct queue_entry entry = { .recipients = many, .nrecipients = COUNT(many) };
+	struct buf row;
+	(void)state;
+	buf_init(&row, QUEUE_ENTRY_MAX);
+	assert_true(queue_pack(&entry, &row));
+	assert_in_range(row.len, 100 * 21, 100 * 21 + sizeof ANSWER + 128);
+	buf_done(&row);
+}
+
+/* No cut and no flipped byte of a row is read outside of it, and no cut passes for an entry. */
+static void broken_rows(void **state)
+{
+	struct queue_entry entry = mixed_entry();
+	struct buf row;
+	(void)state;
+	buf_init(&row, QUEUE_ENTRY_MAX);
+	assert_true(queue_pack(&entry, &row));
+	for (size_t n = 0; n < row.len; n++) {
+		struct arena arena;
+		struct queue_entry out;
+		/* Of exactly that size, for the sanitizer to watch. */
+		char *copy = malloc(n ? n : 1);
+		assert_non_null(copy);
+		memcpy(copy, row.ptr, n);
+		arena_init(&arena, QUEUE_ENTRY_MAX);
+		enum store_result result = queue_unpack_row(span_of(copy, n), &arena, &out);
+		assert_int_equal(result, STORE_DAMAGED);
+		arena_done(&arena);
+		free(copy);
+	}
+	for (size_t at = 0; at < row.len; at++) {
+		for (int bit = 0; bit < 8; bit++) {
+			struct arena arena;
+			struct queue_entry out;
+			arena_init(&arena, QUEUE_ENTRY_MAX);
+			row.ptr[at] = (char)(row.ptr[at] ^ 1 << bit);
+			queue_unpack(buf_span(&row), &arena, &out);
+			row.ptr[at] = (char)(row.ptr[at] ^ 1 << bit);
+			arena_done(&arena);
+		}
+	}
+	buf_done(&row);
+}
+
+static void caps(void **state)
+{
+	struct queue_entry entry = mixed_entry();
+	struct queue_entry out;
+	struct buf row;
+	struct arena arena;
+	(void)state;
+	buf_init(&row, 100);
+	assert_false(queue_pack(&entry, &row));
+	buf_done(&row);
+	buf_init(&row, QUEUE_ENTRY_MAX);
+	assert_true(queue_pack(&entry, &row));
+	/* An arena that is too small says so: the row is not to blame. */
+	for (size_t cap = 0; cap < row.len + sizeof mixed; cap += 50) {
+		arena_init(&arena, cap);
+		assert_int_equal(queue_unpack_row(buf_span(&row), &arena, &out), STORE_FAILED);
+		arena_done(&arena);
+	}
+	buf_done(&row);
+}
+
+/* ---- entries ---- */
+
+static void put_and_get(void **state)
+{
+	struct place *place = *state;
+	struct queue_entry entry = mixed_entry();
+	struct queue_entry out;
+	struct arena arena;
+	struct store_txn *txn = writing(place->store);
+	entry.state = QUEUE_READY;
+	assert_int_equal(queue_put(txn, &entry), STORE_OK);
+	commit(txn);
+	place_reopen(place);
+	arena_init(&arena, QUEUE_ENTRY_MAX);
+	txn = reading(place->store);
+	assert_int_equal(queue_get(txn, entry.id, &arena, &out), STORE_OK);
+	assert_int_equal(queue_get(txn, entry.id + 1, &arena, &out), STORE_NOT_FOUND);
+	store_abort(txn);
+	assert_entry(&out, &entry);
+	arena_done(&arena);
+}
+
+/* By time, then by id; HELD ones not at all. The walk knows the account and the last
+ * deferral. */
+static void due_order(void **state)
+{
+	static const struct {
+		uint64_t id;
+		int64_t next_at;
+		enum queue_state state;
+	} table[] = {
+		{ 5, 300, QUEUE_READY }, { 9, 100, QUEUE_READY },    { 1, 300, QUEUE_READY },
+		{ 2, 200, QUEUE_HELD },  { 3, 65536, QUEUE_READY },  { 4, 0, QUEUE_READY },
+		{ 6, 255, QUEUE_READY }, { 7, 1ll << 40, QUEUE_READY },
+	};
+	struct place *place = *state;
+	struct store_txn *txn = writing(place->store);
+	for (size_t i = 0; i < COUNT(table); i++) {
+		struct queue_entry entry = entry_of(table[i].id, "alice", 5, table[i].next_at);
+		entry.state = table[i].state;
+		entry.deferred_at = table[i].next_at * 2;
+		put_entry(txn, &entry);
+	}
+	assert_due(txn, "4@0 9@100 6@255 1@300 5@300 3@65536 7@1099511627776");
+	struct queue_due_walk walk;
+	struct queue_due due;
+	queue_due_begin(&walk, txn);
+	while (queue_due_next(&walk, &due)) {
+		assert_int_equal(due.account, queue_account_hash(SPAN_LIT("alice")));
+		assert_int_equal(due.deferred_at, due.next_at * 2);
+	}
+	queue_due_end(&walk);
+	commit(txn);
+	assert_int_not_equal(queue_account_hash(SPAN_LIT("alice")),
+	                     queue_account_hash(SPAN_LIT("alicf")));
+}
+
+static enum store_result hold(struct store_txn *txn, uint64_t id, int64_t now)
+{
+	(void)now;
+	return queue_hold(txn, id);
+}
+
+/* From a state and a time, by an act at time 500, to a state and a time. */
+static void acts(void **state)
+{
+	static const struct {
+		enum queue_state from;
+		int64_t at;
+		enum store_result (*act)(struct store_txn *txn, uint64_t id, int64_t now);
+		enum queue_state to;
+		int64_t then;
+		const char *due;
+	} table[] = {
+		{ QUEUE_READY, 900, hold, QUEUE_HELD, 900, "" },
+		{ QUEUE_READY, 100, hold, QUEUE_HELD, 100, "" },
+		{ QUEUE_HELD, 900, hold, QUEUE_HELD, 900, "" },
+		{ QUEUE_HELD, 900, queue_release, QUEUE_READY, 500, "7@500" },
+		{ QUEUE_HELD, 100, queue_release, QUEUE_READY, 500, "7@500" },
+		{ QUEUE_READY, 900, queue_release, QUEUE_READY, 900, "7@900" },
+		{ QUEUE_READY, 900, queue_flush, QUEUE_READY, 500, "7@500" },
+		{ QUEUE_READY, 500, queue_flush, QUEUE_READY, 500, "7@500" },
+		{ QUEUE_READY, 100, queue_flush, QUEUE_READY, 100, "7@100" },
+		{ QUEUE_HELD, 900, queue_flush, QUEUE_HELD, 900, "" },
+	};
+	struct place *place = *state;
+	for (size_t i = 0; i < COUNT(table); i++) {
+		struct store_txn *txn = writing(place->store);
+		struct queue_entry entry = entry_of(7, "alice", 100, table[i].at);
+		struct queue_entry out;
+		struct arena arena;
+		arena_init(&arena, QUEUE_ENTRY_MAX);
+		entry.state = table[i].from;
+		entry.deferred_at = 44;
+		put_entry(txn, &entry);
+		assert_int_equal(table[i].act(txn, 8, 500), STORE_NOT_FOUND);
+		assert_int_equal(table[i].act(txn, 7, 500), STORE_OK);
+		entry.state = table[i].to;
+		entry.next_at = table[i].then;
+		assert_int_equal(queue_get(txn, 7, &arena, &out), STORE_OK);
+		assert_entry(&out, &entry);
+		assert_due(txn, table[i].due);
+		assert_usage(txn, "alice", 1, 100);
+		arena_done(&arena);
+		store_abort(txn);
+	}
+}
+
+/* The states of two recipients after an attempt: does that end it? */
+static void update(void **state)
+{
+	static const struct {
+		enum queue_recipient_state a, b;
+		bool ends;
+	} table[] = {
+		{ RECIPIENT_PENDING, RECIPIENT_PENDING, false },
+		{ RECIPIENT_PENDING, RECIPIENT_SENT, false },
+		{ RECIPIENT_SENT, RECIPIENT_PENDING, false },
+		{ RECIPIENT_SENT, RECIPIENT_FAILED, false },
+		{ RECIPIENT_FAILED, RECIPIENT_REPORTED, false },
+		{ RECIPIENT_SENT, RECIPIENT_SENT, true },
+		{ RECIPIENT_SENT, RECIPIENT_REPORTED, true },
+		{ RECIPIENT_REPORTED, RECIPIENT_REPORTED, true },
+	};
+	struct place *place = *state;
+	for (size_t i = 0; i < COUNT(table); i++) {
+		struct queue_recipient two[] = {
+			{ .address = SPAN_LIT("a@x") }, { .address = SPAN_LIT("b@x") },
+		};
+		struct store_txn *txn = writing(place->store);
+		struct queue_entry entry = entry_of(7, "alice", 2 * BODY_ROW + 1, 100);
+		struct queue_entry other = entry_of(8, "alice", 10, 150);
+		entry.recipients = two;
+		entry.nrecipients = 2;
+		put_entry(txn, &entry);
+		put_entry(txn, &other);
+		two[0].state = table[i].a;
+		two[1].state = table[i].b;
+		entry.next_at = 200;
+		entry.deferred_at = 99;
+		entry.attempts = 1;
+		bool ended = !table[i].ends;
+		assert_int_equal(queue_update(txn, &entry, &ended), STORE_OK);
+		assert_int_equal(ended, table[i].ends);
+		commit(txn);
+
+		size_t left = table[i].ends ? 1 : 2;
+		assert_int_equal(count_rows(place->store, STORE_QUEUE), left);
+		assert_int_equal(count_rows(place->store, STORE_DUE), left);
+		assert_int_equal(count_rows(place->store, STORE_OWNER), left);
+		assert_int_equal(count_rows(place->store, STORE_BODY), table[i].ends ? 1 : 4);
+		txn = writing(place->store);
+		assert_due(txn, table[i].ends ? "8@150" : "8@150 7@200");
+		assert_usage(txn, "alice", left, table[i].ends ? 10 : 10 + 2 * BODY_ROW + 1);
+		assert_int_equal(queue_remove(txn, 7),
+		                 table[i].ends ? STORE_NOT_FOUND : STORE_OK);
+		assert_int_equal(queue_remove(txn, 8), STORE_OK);
+		assert_int_equal(queue_update(txn, &entry, &ended), STORE_NOT_FOUND);
+		commit(txn);
+		for (int t = STORE_QUEUE; t <= STORE_BODY; t++) {
+			assert_int_equal(count_rows(place->store, (enum store_table)t), 0);
+		}
+	}
+}
+
+/* A HELD one that an attempt still ends, and one that is held by the same update that defers
+ * it. */
+static void update_of_held_ones(void **state)
+{
+	struct place *place = *state;
+	struct store_txn *txn = writing(place->store);
+	struct queue_recipient one = { .address = SPAN_LIT("a@x") };
+	struct queue_entry entry = entry_of(7, "alice", 10, 100);
+	bool ended;
+	entry.recipients = &one;
+	put_entry(txn, &entry);
+	entry.state = QUEUE_HELD;
+	entry.next_at = 300;
+	assert_int_equal(queue_update(txn, &entry, &ended), STORE_OK);
+	assert_false(ended);
+	assert_due(txn, "");
+	one.state = RECIPIENT_SENT;
+	assert_int_equal(queue_update(txn, &entry, &ended), STORE_OK);
+	assert_true(ended);
+	commit(txn);
+	for (int t = STORE_QUEUE; t <= STORE_BODY; t++) {
+		assert_int_equal(count_rows(place->store, (enum store_table)t), 0);
+	}
+}
+
+/* ---- usage and lists ---- */
+
+static void usage(void **state)
+{
+	struct place *place = *state;
+	struct store_txn *txn = writing(place->store);
+	assert_usage(txn, "alice", 0, 0);
+	for (uint64_t id = 1; id <= 3; id++) {
+		struct queue_entry entry = entry_of(id, id == 3 ? "" : "alice", 100 * id, 0);
+		put_entry(txn, &entry);
+	}
+	assert_usage(txn, "alice", 2, 300);
+	assert_usage(txn, "", 1, 300);
+	assert_usage(txn, "alic", 0, 0);
+	queue_hold(txn, 2);
+	assert_usage(txn, "alice", 2, 300);
+	queue_remove(txn, 1);
+	assert_usage(txn, "alice", 1, 200);
+
+	/* It was counted too low: that never makes it a huge number. */
+	struct key prefix = key_account_prefix(SPAN_LIT("alice"));
+	queue_set_usage(txn, key_span(&prefix), &(struct queue_usage){ 1, 50 });
+	queue_remove(txn, 2);
+	assert_usage(txn, "alice", 0, 0);
+	queue_remove(txn, 3);
+	commit(txn);
+	assert_int_equal(count_rows(place->store, STORE_USAGE), 0);
+}
+
+/* Accounts that begin with one another, and ids whose bytes could be a name's end. */
+static void lists(void **state)
+{
+	static const struct {
+		uint64_t id;
+		const char *account;
+	} entries[] = {
+		{ 0, "a" }, { 1, "ab" }, { 255, "a" }, { 256, "a.b" }, { 7, "a" },
+		{ 0x6100000000000000, "a" }, { UINT64_MAX, "ab" }, { 9, "" },
+	};
+	static const struct {
+		const char *account;
+		uint64_t after;
+		const char *want;
+	} table[] = {
+		{ "a", 0, "7 255 6989586621679009792 " },
+		{ "a", 6, "7 255 6989586621679009792 " },
+		{ "a", 255, "6989586621679009792 " },
+		{ "ab", 0, "1 18446744073709551615 " },
+		{ "a.b", 0, "256 " },
+		{ "b", 0, "" },
+		{ "", 0, "1 7 9 255 256 6989586621679009792 18446744073709551615 " },
+		{ "", UINT64_MAX, "" },
+		{ "ab", UINT64_MAX, "" },
+	};
+	struct place *place = *state;
+	struct store_txn *txn = writing(place->store);
+	for (size_t i = 0; i < COUNT(entries); i++) {
+		struct queue_entry entry = entry_of(entries[i].id, entries[i].account, 1, 0);
+		put_entry(txn, &entry);
+	}
+	for (size_t i = 0; i < COUNT(table); i++) {
+		char seen[160] = "";
+		uint64_t id = table[i].after;
+		while (queue_list_next(txn, span_str(table[i].account), id, &id) == STORE_OK) {
+			size_t at = strlen(seen);
+			snprintf(seen + at, sizeof seen - at, "%llu ", (unsigned long long)id);
+		}
+		assert_string_equal(seen, table[i].want);
+	}
+	store_abort(txn);
+}
+
+/* ---- damage ---- */
+
+/* One row that makes no sense is that id's matter alone; it can be discarded. */
+static void damaged_row(void **state)
+{
+	static const struct span rows[] = {
+		SPAN_LIT(""), SPAN_LIT("\1"), SPAN_LIT("\2\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0"),
+		SPAN_LIT("all garbage, but long enough for a head"),
+	};
+	struct place *place = *state;
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		struct store_txn *txn = writing(place->store);
+		struct queue_entry bad = entry_of(7, "alice", 10, 100);
+		struct queue_entry good = entry_of(8, "alice", 20, 200);
+		struct queue_entry out = good;
+		struct key key = key_id(7);
+		bool ended = true;
+		put_entry(txn, &bad);
+		put_entry(txn, &good);
+		store_put(txn, STORE_QUEUE, key_span(&key), rows[i]);
+		assert_int_equal(state_of(txn, 7, &out), STORE_DAMAGED);
+		assert_int_equal(out.id, 8);
+		assert_int_equal(queue_hold(txn, 7), STORE_DAMAGED);
+		assert_int_equal(queue_release(txn, 7, 1), STORE_DAMAGED);
+		assert_int_equal(queue_flush(txn, 7, 1), STORE_DAMAGED);
+		assert_int_equal(queue_update(txn, &bad, &ended), STORE_DAMAGED);
+		assert_int_equal(store_txn_result(txn), STORE_OK);
+		assert_int_equal(queue_flush(txn, 8, 150), STORE_OK);
+		assert_due(txn, "7@100 8@150");
+		assert_int_equal(queue_remove(txn, 7), STORE_OK);
+		assert_int_equal(state_of(txn, 7, &out), STORE_NOT_FOUND);
+		assert_int_equal(queue_remove(txn, 8), STORE_OK);
+		commit(txn);
+		assert_int_equal(count_rows(place->store, STORE_BODY), 0);
+		assert_int_equal(count_rows(place->store, STORE_QUEUE), 0);
+	}
+}
+
+/* A row under another's key is not that entry. */
+static void misplaced_row(void **state)
+{
+	struct place *place = *state;
+	struct store_txn *txn = writing(place->store);
+	struct queue_entry entry = entry_of(7, "alice", 10, 100);
+	struct queue_entry out;
+	struct key seven = key_id(7);
+	struct key nine = key_id(9);
+	struct span row;
+	char copy[256];
+	put_entry(txn, &entry);
+	assert_int_equal(store_get(txn, STORE_QUEUE, key_span(&seven), &row), STORE_OK);
+	assert_true(row.len <= sizeof copy);
+	memcpy(copy, row.ptr, row.len);
+	store_put(txn, STORE_QUEUE, key_span(&nine), span_of(copy, row.len));
+	assert_int_equal(state_of(txn, 9, &out), STORE_DAMAGED);
+	store_abort(txn);
+}
+
+static void due_rows_that_make_no_sense(void **state)
+{
+	struct place *place = *state;
+	struct store_txn *txn = writing(place->store);
+	struct queue_entry entry = entry_of(7, "alice", 10, 100);
+	struct key key = key_time_id(1, 1);
+	put_entry(txn, &entry);
+	store_put(txn, STORE_DUE, SPAN_LIT("\0"), SPAN_LIT("x"));
+	store_put(txn, STORE_DUE, key_span(&key), SPAN_LIT("x"));
+	assert_due(txn, "7@100");
+	store_abort(txn);
+}
+
+/* ---- ids ---- */
+
+static void ids(void **state)
+{
+	static const struct {
+		uint64_t id;
+		const char *text;
+	} table[] = {
+		{ 0, "0" }, { 31, "z" }, { 32, "10" }, { 18, "j" }, { 20, "m" }, { 27, "v" },
+		{ 1700000000000ull << 10, "1hf7yat0000" },
+		{ UINT64_MAX, "fzzzzzzzzzzzz" },
+	};
+	static const char *const none[] = {
+		"", "i", "l", "o", "u", "1 ", "-1", "g000000000000", "zzzzzzzzzzzzz",
+		"10000000000000", "1\xc3\xa9",
+	};
+	(void)state;
+	for (size_t i = 0; i < COUNT(table); i++) {
+		char text[QUEUE_ID_TEXT];
+		char upper[QUEUE_ID_TEXT] = "";
+		uint64_t id = 1;
+		queue_id_write(table[i].id, text);
+		assert_string_equal(text, table[i].text);
+		for (size_t n = 0; text[n]; n++) {
+			upper[n] = (char)(text[n] >= 'a' ? text[n] - 32 : text[n]);
+		}
+		assert_true(queue_id_read(span_str(text), &id));
+		assert_true(id == table[i].id);
+		assert_true(queue_id_read(span_str(upper), &id));
+		assert_true(id == table[i].id);
+	}
+	for (size_t i = 0; i < COUNT(none); i++) {
+		uint64_t id = 1;
+		assert_false(queue_id_read(span_str(none[i]), &id));
+		assert_int_equal(id, 1);
+	}
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, place_setup, place_teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(round_trip),
+		cmocka_unit_test(equal_answers_are_stored_once),
+		cmocka_unit_test(broken_rows),
+		cmocka_unit_test(caps),
+		cmocka_unit_test(ids),
+		TEST(put_and_get),
+		TEST(due_order),
+		TEST(acts),
+		TEST(update),
+		TEST(update_of_held_ones),
+		TEST(usage),
+		TEST(lists),
+		TEST(damaged_row),
+		TEST(misplaced_row),
+		TEST(due_rows_that_make_no_sense),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
