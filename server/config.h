@@ -1,7 +1,8 @@
 /*
- * The configuration: one row a key (name, type, default, min, max, unit, sentence) from which come the parser,
- * `gatepost -t` and `-n`, the man page's table and the sample file. libConfuse reads the grammar; what it lets pass
- * (a key given twice, say) is checked here. A parsed configuration never changes: a reload makes a new one.
+ * The configuration: one row a key (name, type, default, min, max, unit, sentence) from which
+ * come the parser, `gatepost -t` and `-n`, the man page's table and the sample file. libConfuse
+ * reads the grammar; what it lets pass (a key given twice, say) is checked here. A parsed
+ * configuration never changes: a reload makes a new one.
  */
 #ifndef GATEPOST_SERVER_CONFIG_H
 #define GATEPOST_SERVER_CONFIG_H
@@ -10,6 +11,7 @@
 #include <stdio.h>
 
 #include "auth/gate.h"
+#include "proto/arena.h"
 #include "proto/error.h"
 #include "proto/smtp_client.h"
 
@@ -31,7 +33,7 @@ struct config_listener {
 
 struct config_smarthost {
 	char *name;
-	char *address;      /* name or number */
+	char *address; /* name or number */
 	unsigned port;
 	enum smtp_client_tls tls;
 	unsigned connections; /* most links at a time */
@@ -41,6 +43,7 @@ struct config_smarthost {
 /* All times in ms, all sizes in bytes. */
 struct config {
 	atomic_uint references;
+	struct arena memory; /* all that is pointed to */
 	char *path;
 	char *hostname, *domain, *data_dir, *control, *user;
 	int64_t workers;
@@ -58,46 +61,49 @@ struct config {
 	int64_t message_size;
 	int64_t recipients;
 	/* bounds and deadlines */
-	int64_t tls_timeout;        /* a TLS handshake */
-	int64_t login_timeout;      /* from connect to a good login, in total */
-	int64_t idle_timeout;       /* between two commands */
-	int64_t data_timeout;       /* between two reads of a message */
-	int64_t data_rate;          /* least bytes a second of a message, after data_timeout */
-	int64_t session_timeout;    /* a session in total */
-	int64_t auth_timeout;       /* an answer of the authentication back end */
-	int64_t drain_timeout;      /* TERM to the end */
-	int64_t connections;        /* in all */
+	int64_t tls_timeout;     /* a TLS handshake */
+	int64_t login_timeout;   /* from connect to a good login, in total */
+	int64_t idle_timeout;    /* between two commands */
+	int64_t data_timeout;    /* between two reads of a message */
+	int64_t data_rate;       /* least bytes a second of a message, after data_timeout */
+	int64_t session_timeout; /* a session in total */
+	int64_t auth_timeout;    /* an answer of the authentication back end */
+	int64_t drain_timeout;   /* TERM to the end */
+	int64_t connections;     /* in all */
 	int64_t connections_per_network; /* IPv4 address or IPv6 /64 */
 	int64_t connections_per_account;
-	int64_t auth_jobs;          /* logins being checked at a time */
-	int64_t auth_failures;      /* in a session */
-	int64_t auth_iterations;    /* of new passwords */
-	int64_t errors;             /* in a session */
-	int64_t junk;               /* NOOP, RSET, VRFY, HELP between messages */
-	int64_t messages;           /* in a session */
-	int64_t line_length;        /* of text, without CRLF */
-	int64_t store_size;         /* high-water mark */
-	int64_t queued_bytes;       /* of an account in the queue */
-	int64_t uncommitted_bytes;  /* of an account in sessions under way */
+	int64_t auth_jobs;         /* logins being checked at a time */
+	int64_t auth_failures;     /* in a session */
+	int64_t auth_iterations;   /* of new passwords */
+	int64_t errors;            /* in a session */
+	int64_t junk;              /* NOOP, RSET, VRFY, HELP between messages */
+	int64_t messages;          /* in a session */
+	int64_t line_length;       /* of text, without CRLF */
+	int64_t store_size;        /* high-water mark */
+	int64_t queued_bytes;      /* of an account in the queue */
+	int64_t uncommitted_bytes; /* of an account in sessions under way */
 	int64_t journal_keep;
 };
 
-/* NULL with a sentence "FILE:LINE: ..." when it is not right. Takes one reference. One thread at a time (flex). */
+/* NULL with a sentence "FILE:LINE: ..." when it is not right. Takes one reference. One thread
+ * at a time (flex). */
 struct config *config_load(const char *path, struct error *error);
 struct config *config_ref(struct config *config);
 /* NULL is accepted. */
 void config_unref(struct config *config);
 
-/* What of `new` needs a restart, as a list of keys "listen, workers"; false when nothing does. Such keys keep the old
- * values' effect. */
-bool config_needs_restart(const struct config *old, const struct config *new, char *keys_out, size_t size);
+/* What of `new` needs a restart, as a list of keys "listen, workers"; false when nothing does.
+ * Such keys keep the old values' effect. */
+bool config_needs_restart(const struct config *old, const struct config *new, char *keys_out,
+			  size_t size);
 
 /* The gate's part of it, borrowed from `config`. */
 struct gate_rules config_gate_rules(const struct config *config);
 
 /* `gatepost -n`: what differs from the defaults, in the file's own syntax. */
 void config_print(const struct config *config, FILE *out);
-/* The table for the man page (scdoc) and the sample file: both are built from the same rows as the parser. */
+/* The table for the man page (scdoc) and the sample file: both are built from the same rows as
+ * the parser. */
 void config_print_manual(FILE *out);
 void config_print_sample(FILE *out);
 
