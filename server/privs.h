@@ -11,7 +11,8 @@ bool privs_is_root(void);
 bool privs_make_dir(const char *dir, const char *user, unsigned mode, struct error *error);
 /* Can `user` read `path`? Tried in a child that has dropped to it. */
 bool privs_can_read(const char *user, const char *path, struct error *error);
-/* For a while, before any thread is there: files made between the two belong to `user`. Only as root; else nothing. */
+/* For a while, before any thread is there: files made between the two belong to `user`. Only as
+ * root; else nothing. */
 bool privs_enter(const char *user, struct error *error);
 void privs_leave(void);
 /* For good; results checked. Only as root; else nothing. */
