@@ -212,7 +212,8 @@ static struct name name_key(enum config_block block, const char *title, const ch
 static struct load *loading;
 
 /* Its first word is the fault, what follows is a consequence. */
-static void hear_error(cfg_t *where, const char *format, va_list args)
+__attribute__((format(printf, 2, 0))) static void hear_error(cfg_t *where, const char *format,
+							     va_list args)
 {
 	char text[256];
 	if (loading->error->text[0]) {
