@@ -1,4 +1,5 @@
 /* gatepost: start, reload, drain. */
+#include <assert.h>
 #include <getopt.h>
 #include <jansson.h>
 #include <signal.h>
@@ -280,6 +281,22 @@ static void main_loop_init(struct main_loop *main_loop, struct server *server)
 	uv_signal_start(&main_loop->interrupt, on_term, SIGINT);
 }
 
+/* Behind all that could still call server_stop. */
+static void main_loop_done(struct main_loop *main_loop, struct server *server)
+{
+	uv_handle_t *const handles[] = {
+		(uv_handle_t *)&main_loop->hup,      (uv_handle_t *)&main_loop->term,
+		(uv_handle_t *)&main_loop->interrupt, (uv_handle_t *)&main_loop->patience,
+		(uv_handle_t *)&main_loop->look,     (uv_handle_t *)&server->stop_async,
+	};
+	for (size_t i = 0; i < COUNT(handles); i++) {
+		uv_close(handles[i], NULL);
+	}
+	uv_run(&main_loop->loop, UV_RUN_DEFAULT);
+	int busy = uv_loop_close(&main_loop->loop);
+	assert(!busy);
+}
+
 /* Workers are done: then deliveries, then the writer, which has no customers left. */
 static void finish(struct main_loop *main_loop, struct server *server)
 {
@@ -328,6 +345,7 @@ static int run(struct server *server, struct config *config)
 	notify_send("READY=1");
 	uv_run(&main_loop.loop, UV_RUN_DEFAULT);
 	finish(&main_loop, server);
+	main_loop_done(&main_loop, server);
 	log_fault(LOG_LEVEL_INFO, "stopped", "");
 	log_stop();
 	return atomic_load(&server->exit_code);
