@@ -136,13 +136,13 @@ static void equal_answers_are_stored_once(void **state)
 static void broken_rows(void **state)
 {
 	struct queue_entry entry = mixed_entry();
+	struct queue_entry out;
+	struct arena arena;
 	struct buf row;
 	(void)state;
 	buf_init(&row, QUEUE_ENTRY_MAX);
 	assert_true(queue_pack(&entry, &row));
 	for (size_t n = 0; n < row.len; n++) {
-		struct arena arena;
-		struct queue_entry out;
 		/* Of exactly that size, for the sanitizer to watch. */
 		char *copy = malloc(n ? n : 1);
 		assert_non_null(copy);
@@ -153,10 +153,13 @@ static void broken_rows(void **state)
 		arena_done(&arena);
 		free(copy);
 	}
+	arena_init(&arena, QUEUE_ENTRY_MAX);
+	assert_true(buf_put_byte(&row, '\0'));
+	assert_int_equal(queue_unpack_row(buf_span(&row), &arena, &out), STORE_DAMAGED);
+	arena_done(&arena);
+	row.len--;
 	for (size_t at = 0; at < row.len; at++) {
 		for (int bit = 0; bit < 8; bit++) {
-			struct arena arena;
-			struct queue_entry out;
 			arena_init(&arena, QUEUE_ENTRY_MAX);
 			row.ptr[at] = (char)(row.ptr[at] ^ 1 << bit);
 			queue_unpack(buf_span(&row), &arena, &out);

@@ -313,6 +313,24 @@ static void cut_in_half(struct place *place)
 	cut(place, 1, 2);
 }
 
+/* The trees lie in front, and all of them can be read. */
+static void cut_into_bodies(struct place *place)
+{
+	static const char bytes[20 * BODY_ROW];
+	uint32_t next;
+	struct store_txn *txn = writing(place->store);
+	body_put(txn, 2, 0, span_of(bytes, sizeof bytes), &next);
+	commit(txn);
+	txn = writing(place->store);
+	body_drop(txn, 1);
+	commit(txn);
+	for (int i = 0; i < 6; i++) {
+		put_text(place->store, "a", "what lives moves to the front");
+	}
+	place_close(place);
+	cut(place, 4, 5);
+}
+
 static void cut_short(struct place *place)
 {
 	place_close(place);
@@ -364,6 +382,7 @@ static void refusals(void **state)
 		{ break_second_meta, STORE_DAMAGED, "data.mdb: is damaged" },
 		{ break_both_metas, STORE_DAMAGED, "data.mdb: is damaged" },
 		{ cut_in_half, STORE_DAMAGED, "pages are there" },
+		{ cut_into_bodies, STORE_DAMAGED, "pages are there" },
 		{ cut_short, STORE_DAMAGED, "pages are there" },
 		{ make_newer, STORE_NEWER, "schema 7, this one knows 1" },
 		{ make_foreign, STORE_DAMAGED, "no store of gatepost" },
