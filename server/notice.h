@@ -12,8 +12,9 @@
  * (null sender). Points into `entry`. */
 struct span notice_report_to(const struct queue_entry *entry);
 
-/* Writes the report on the FAILED recipients. The body is read from `txn`. */
+/* Writes the report on the FAILED recipients. The body is read from `txn`; `wall` is ms since 1970. STORE_FAILED also without
+ * memory; then, and when a row is missing, `out` is of no use. */
 enum store_result notice_report(const struct config *config, const struct queue_entry *entry,
-                                struct store_txn *txn, struct buf *out);
+                                struct store_txn *txn, int64_t wall, struct buf *out);
 
 #endif

@@ -34,12 +34,14 @@ struct relay_mail {
 	/* set by the relay before `done` */
 	enum relay_outcome outcome;
 	bool maybe_sent;
-	const struct smtp_client_result *results; /* one a recipient; live within `done` only */
+	/* ANSWERED and BROKEN: one a recipient; live within `done` only. NULL: nobody has any. */
+	const struct smtp_client_result *results;
 	const char *smarthost;                    /* its name, for the log; lives as `results` */
 	char reason[256];                         /* BROKEN, UNTRIED: why */
 	/* the relay's own */
-	void *link;
+	void *berth;
 	struct relay_mail *next;
+	bool again; /* its first link turned out to be stale */
 };
 
 struct relay_handler {
@@ -51,18 +53,18 @@ struct relay_handler {
 /* `config` is referenced. NULL without memory. */
 struct relay *relay_new(uv_loop_t *loop, struct config *config, struct store *store,
                         const struct relay_handler *handler, void *owner);
-/* All links must be idle or cut (relay_cut). */
+/* No mail may be on its way and no link be left (relay_quit, then relay_links() == 0); the loop must run once more. */
 void relay_free(struct relay *relay);
 void relay_reload(struct relay *relay, struct config *config);
 
-/* How many mails could be given now. */
+/* How many mails could be given now; one while a smarthost is being probed. */
 size_t relay_room(const struct relay *relay);
 void relay_send(struct relay *relay, struct relay_mail *mail);
-/* Stops it before its final dot, when that is not written yet; `done` follows in any case. */
+/* Stops it before its final dot, when that is not written yet; `done` follows in any case, maybe within the call. */
 void relay_stop(struct relay *relay, struct relay_mail *mail);
 /* Forgets the back-off: the next mail is a probe. */
 void relay_wake(struct relay *relay);
-/* QUIT to idle links; with `hard` the busy ones are cut too (their mails end BROKEN). */
+/* No new links from now on; mails that wait end UNTRIED. QUIT to idle links; with `hard` the busy ones are cut too (their mails end BROKEN). */
 void relay_quit(struct relay *relay, bool hard);
 
 size_t relay_links(const struct relay *relay);
