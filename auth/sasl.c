@@ -24,13 +24,12 @@
 /* What our verifiers can serve. SCRAM never shows us a password. */
 static const struct mechanism {
 	const char *name;
-	const char *file;   /* of the plugin, up to its first dot */
-	bool password;      /* the server sees it, and asks us */
-	bool nul_separates; /* elsewhere a NUL would only cut off what is compared */
+	const char *file; /* of the plugin, up to its first dot */
+	bool password;    /* the server sees it, and asks us */
 } mechanisms[] = {
-	{ "PLAIN", "libplain", true, true },
-	{ "LOGIN", "liblogin", true, false },
-	{ "SCRAM-SHA-256", "libscram", false, false },
+	{ "PLAIN", "libplain", true },
+	{ "LOGIN", "liblogin", true },
+	{ "SCRAM-SHA-256", "libscram", false },
 };
 
 /* Cyrus has one set of mechanisms, plugins and call-backs a process; so have we. */
@@ -587,12 +586,6 @@ static enum sasl_status attempt_end(struct sasl_attempt *attempt, enum sasl_stat
 	return status;
 }
 
-/* "alice NUL x" would be looked up as alice, "secret NUL x" hashed as secret. */
-static bool is_acceptable(const struct mechanism *mechanism, struct span bytes)
-{
-	return mechanism->nul_separates || span_find(bytes, '\0') == bytes.len;
-}
-
 enum sasl_status sasl_attempt_start(struct sasl_attempt *attempt, struct span mechanism,
                                     const struct span *initial, struct buf *challenge_out)
 {
@@ -602,9 +595,6 @@ enum sasl_status sasl_attempt_start(struct sasl_attempt *attempt, struct span me
 	attempt->mechanism = mechanism_find(mechanism);
 	if (!attempt->mechanism || !is_offered(attempt->mechanism->name)) {
 		return attempt_end(attempt, SASL_NO_MECHANISM);
-	}
-	if (initial && !is_acceptable(attempt->mechanism, *initial)) {
-		return attempt_end(attempt, SASL_REFUSED);
 	}
 	const char *bytes = initial && initial->len ? initial->ptr : "";
 	int code = sasl_server_start(attempt->conn, attempt->mechanism->name,
@@ -620,9 +610,6 @@ enum sasl_status sasl_attempt_step(struct sasl_attempt *attempt, struct span res
 	const char *challenge = NULL;
 	unsigned len = 0;
 	assert(attempt->mechanism && !attempt->ended);
-	if (!is_acceptable(attempt->mechanism, response)) {
-		return attempt_end(attempt, SASL_REFUSED);
-	}
 	int code = sasl_server_step(attempt->conn, response.len ? response.ptr : "",
 	                            (unsigned)response.len, &challenge, &len);
 	return attempt_end(attempt, attempt_status(attempt, code, span_of(challenge, len),

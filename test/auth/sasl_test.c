@@ -729,7 +729,7 @@ static void unmask(char out[RESIDUE_LEN + 1], const unsigned char masked[RESIDUE
 	out[RESIDUE_LEN] = '\0';
 }
 
-__attribute__((no_sanitize("address"))) static size_t
+__attribute__((noinline, no_sanitize("address", "thread"))) static size_t
 count_in(const unsigned char *at, size_t len, const unsigned char *masked)
 {
 	size_t found = 0;

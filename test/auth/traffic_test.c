@@ -1,0 +1,499 @@
+#include "auth/gate.h"
+
+#include "proto/address.h"
+#include "test/auth/fake_clock.h"
+
+#include <dirent.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#define DAY ((int64_t)24 * 3600 * 1000)
+#define WORDS_MAX 16
+#define LINES_MAX 400
+#define LOOPS_MAX 4
+#define BATCH 500 /* steps in one transaction, as the writer does */
+#define ACCOUNTS_MAX 16
+
+struct loop {
+	size_t line; /* of its repeat */
+	uint32_t left;
+};
+
+struct replay {
+	const char *path;
+	struct buf text;
+	struct span lines[LINES_MAX];
+	size_t count;
+	size_t line;
+	struct loop loops[LOOPS_MAX];
+	size_t depth;
+	size_t steps;
+	int64_t passed; /* ms since midnight of the first day */
+	uint64_t random;
+	char dir[64];
+	char met[ACCOUNTS_MAX][ADDRESS_DOMAIN_MAX + 1];
+	size_t nmet;
+	struct store *store;
+	struct store_txn *txn;
+	struct gate_rules rules;
+	struct span exempt[WORDS_MAX];
+};
+
+#define FAIL(r, ...)                                                          \
+	do {                                                                  \
+		print_error("%s:%zu: ", (r)->path, (r)->line + 1);            \
+		fail_msg(__VA_ARGS__);                                        \
+	} while (0)
+
+/* ---- numbers and times ---- */
+
+/* Cuts a number off the front of `word`. */
+static int64_t take_number(struct replay *r, struct span *word)
+{
+	int64_t n = 0;
+	size_t digits = 0;
+	while (digits < word->len && word->ptr[digits] >= '0' && word->ptr[digits] <= '9') {
+		n = n * 10 + (word->ptr[digits++] - '0');
+	}
+	if (digits == 0 || digits > 9) {
+		FAIL(r, "a number is missing");
+	}
+	*word = span_from(*word, digits);
+	return n;
+}
+
+static int64_t read_duration(struct replay *r, struct span word)
+{
+	static const struct {
+		const char *unit;
+		int64_t ms;
+	} units[] = { { "ms", 1 },         { "s", 1000 }, { "m", 60000 },
+		      { "h", 60 * 60000 }, { "d", DAY } };
+	int64_t n = take_number(r, &word);
+	for (size_t i = 0; i < COUNT(units); i++) {
+		if (span_eq(word, span_str(units[i].unit))) {
+			return n * units[i].ms;
+		}
+	}
+	FAIL(r, "%.*s is no unit of time", SPAN_ARG(word));
+	return 0;
+}
+
+/* "7", or "20..60": one of them. */
+static uint32_t read_count(struct replay *r, struct span word)
+{
+	int64_t low = take_number(r, &word);
+	int64_t high = low;
+	if (word.len > 2 && word.ptr[0] == '.' && word.ptr[1] == '.') {
+		word = span_from(word, 2);
+		high = take_number(r, &word);
+	}
+	if (word.len || high < low) {
+		FAIL(r, "not a number");
+	}
+	r->random = r->random * 6364136223846793005u + 1442695040888963407u;
+	return (uint32_t)(low + (int64_t)((r->random >> 33) % (uint64_t)(high - low + 1)));
+}
+
+static void pass(struct replay *r, int64_t ms)
+{
+	fake_clock_pass(ms);
+	r->passed += ms;
+}
+
+static void pass_until(struct replay *r, struct span word)
+{
+	int64_t minutes = take_number(r, &word) * 60;
+	word = span_from(word, 1);
+	minutes += take_number(r, &word);
+	int64_t wait = minutes * 60000 - r->passed % DAY;
+	pass(r, wait >= 0 ? wait : wait + DAY);
+}
+
+/* ---- the store ---- */
+
+static int64_t longest_window(const struct replay *r)
+{
+	int64_t longest = 0;
+	for (size_t i = 0; i < r->rules.limits.count; i++) {
+		int64_t window = r->rules.limits.limit[i].window;
+		longest = window > longest ? window : longest;
+	}
+	return longest;
+}
+
+static void open_store(struct replay *r)
+{
+	struct error error = { "" };
+	const struct store_options options = { .size = 64 << 20,
+		                               .longest_window = longest_window(r) };
+	if (store_open(r->dir, &options, &r->store, &error) != STORE_OK) {
+		FAIL(r, "%s", error.text);
+	}
+	r->txn = store_begin_write(r->store, NULL);
+	assert_non_null(r->txn);
+}
+
+static void commit(struct replay *r)
+{
+	if (store_commit(r->txn, NULL) != STORE_OK) {
+		FAIL(r, "no commit");
+	}
+	r->txn = NULL;
+}
+
+static void close_store(struct replay *r)
+{
+	commit(r);
+	store_close(r->store);
+}
+
+/* ---- steps of the site ---- */
+
+static void read_limits(struct replay *r, const struct span *words, size_t count,
+                        struct budget_limits *limits_out)
+{
+	struct budget_limits limits = { .count = count };
+	for (size_t i = 0; i < count; i++) {
+		const char *reason = "";
+		if (i == BUDGET_LIMITS_MAX ||
+		    !budget_limit_parse(words[i], &limits.limit[i], &reason)) {
+			FAIL(r, "%.*s %s", SPAN_ARG(words[i]), reason);
+		}
+	}
+	*limits_out = limits;
+}
+
+static void site_limits(struct replay *r, const struct span *words, size_t count)
+{
+	read_limits(r, words, count, &r->rules.limits);
+}
+
+static void site_exempt(struct replay *r, const struct span *words, size_t count)
+{
+	memcpy(r->exempt, words, count * sizeof *words);
+	r->rules.exempt = r->exempt;
+	r->rules.nexempt = count;
+}
+
+static void site_clock(struct replay *r, const struct span *words, size_t count)
+{
+	if (count != 1 || (words[0].ptr[0] != '+' && words[0].ptr[0] != '-')) {
+		FAIL(r, "clock +1h, or -1h");
+	}
+	int64_t step = read_duration(r, span_from(words[0], 1));
+	fake_clock.wall += words[0].ptr[0] == '+' ? step : -step;
+}
+
+static void site_restart(struct replay *r, const struct span *words, size_t count)
+{
+	close_store(r);
+	pass(r, count ? read_duration(r, words[0]) : 0);
+	open_store(r);
+}
+
+static void site_reboot(struct replay *r, const struct span *words, size_t count)
+{
+	close_store(r);
+	pass(r, count ? read_duration(r, words[0]) : 0);
+	fake_clock.boot = 9000;
+	open_store(r);
+}
+
+/* ---- steps of an account ---- */
+
+static const char *const verdicts[] = {
+	[GATE_ALLOW] = "allow",     [GATE_SPENT] = "spent",   [GATE_NEVER] = "never",
+	[GATE_UNKNOWN] = "unknown", [GATE_BROKEN] = "broken",
+};
+
+static void account_send(struct replay *r, struct span account, const struct span *words,
+                         size_t count)
+{
+	if (count != 3 || !span_eq(words[1], SPAN_LIT("expect"))) {
+		FAIL(r, "send 3 expect allow");
+	}
+	int64_t now = store_now(r->store);
+	uint32_t recipients = read_count(r, words[0]);
+	enum gate_verdict courtesy =
+	    gate_recipient(r->txn, &r->rules, account, recipients, now);
+	enum gate_verdict verdict = gate_message(r->txn, &r->rules, account, recipients, now);
+	if (courtesy != verdict) {
+		FAIL(r, "%s at RCPT, %s at the end", verdicts[courtesy], verdicts[verdict]);
+	}
+	if (!span_eq(words[2], span_str(verdicts[verdict]))) {
+		FAIL(r, "%u recipients: %s", recipients, verdicts[verdict]);
+	}
+}
+
+static void account_spent(struct replay *r, struct span account, const struct span *words,
+                          size_t count)
+{
+	struct gate_view view;
+	enum gate_verdict verdict =
+	    gate_show(r->txn, &r->rules, account, store_now(r->store), &view);
+	if (verdict != GATE_ALLOW || view.limits.count != count) {
+		FAIL(r, "%s, %zu limits", verdicts[verdict], view.limits.count);
+	}
+	for (size_t i = 0; i < count; i++) {
+		if (view.spent[i] != read_count(r, words[i])) {
+			FAIL(r, "%u spent of limit %zu", view.spent[i], i + 1);
+		}
+	}
+}
+
+static void account_limits(struct replay *r, struct span account, const struct span *words,
+                           size_t count)
+{
+	struct budget_limits limits;
+	bool none = count == 1 && span_eq(words[0], SPAN_LIT("-"));
+	read_limits(r, words, none ? 0 : count, &limits);
+	assert_int_equal(gate_limit(r->txn, account, &limits), STORE_OK);
+}
+
+static void account_reset(struct replay *r, struct span account, const struct span *words,
+                          size_t count)
+{
+	(void)words;
+	(void)count;
+	assert_int_equal(gate_reset(r->txn, account), STORE_OK);
+}
+
+static void account_remove(struct replay *r, struct span account, const struct span *words,
+                           size_t count)
+{
+	(void)words;
+	(void)count;
+	assert_int_equal(account_delete(r->txn, account), STORE_OK);
+}
+
+/* ---- a line ---- */
+
+static const struct {
+	const char *name;
+	void (*step)(struct replay *r, const struct span *words, size_t count);
+} site_steps[] = {
+	{ "limits", site_limits },   { "exempt", site_exempt }, { "clock", site_clock },
+	{ "restart", site_restart }, { "reboot", site_reboot },
+};
+
+static const struct {
+	const char *name;
+	void (*step)(struct replay *r, struct span account, const struct span *words,
+	             size_t count);
+} account_steps[] = {
+	{ "send", account_send },   { "spent", account_spent },   { "limits", account_limits },
+	{ "reset", account_reset }, { "delete", account_remove },
+};
+
+/* Makes the account when its name is met for the first time; one that is deleted stays so. */
+static void meet(struct replay *r, struct span account)
+{
+	const struct account fresh = { .secret = SPAN_LIT("x") };
+	for (size_t i = 0; i < r->nmet; i++) {
+		if (span_eq(account, span_str(r->met[i]))) {
+			return;
+		}
+	}
+	assert_true(r->nmet < COUNT(r->met));
+	memcpy(r->met[r->nmet++], account.ptr, account.len);
+	assert_int_equal(account_put(r->txn, account, &fresh), STORE_OK);
+}
+
+static bool site_step(struct replay *r, const struct span *words, size_t count)
+{
+	for (size_t i = 0; i < COUNT(site_steps); i++) {
+		if (span_eq(words[0], span_str(site_steps[i].name))) {
+			site_steps[i].step(r, words + 1, count - 1);
+			return true;
+		}
+	}
+	return false;
+}
+
+static void account_step(struct replay *r, const struct span *words, size_t count)
+{
+	struct buf name = { .cap = ADDRESS_DOMAIN_MAX };
+	if (!address_account(words[0], SPAN_LIT("example.org"), &name)) {
+		FAIL(r, "%.*s is no account", SPAN_ARG(words[0]));
+	}
+	meet(r, buf_span(&name));
+	size_t i = 0;
+	while (count > 1 && i < COUNT(account_steps) &&
+	       !span_eq(words[1], span_str(account_steps[i].name))) {
+		i++;
+	}
+	if (count < 2 || i == COUNT(account_steps)) {
+		FAIL(r, "no such step");
+	}
+	account_steps[i].step(r, buf_span(&name), words + 2, count - 2);
+	buf_done(&name);
+}
+
+/* A time, or what happens, or both. */
+static void step(struct replay *r, const struct span *words, size_t count)
+{
+	char first = words[0].ptr[0];
+	if (first == '+') {
+		pass(r, read_duration(r, span_from(words[0], 1)));
+	} else if (first >= '0' && first <= '9') {
+		pass_until(r, words[0]);
+	}
+	size_t skip = first == '+' || (first >= '0' && first <= '9');
+	if (count > skip && !site_step(r, words + skip, count - skip)) {
+		account_step(r, words + skip, count - skip);
+	}
+	if (++r->steps % BATCH == 0) {
+		commit(r);
+		r->txn = store_begin_write(r->store, NULL);
+		assert_non_null(r->txn);
+	}
+}
+
+static void repeat_block(struct replay *r, uint32_t times)
+{
+	if (r->depth == LOOPS_MAX || times == 0) {
+		FAIL(r, "nested too deeply, or no times");
+	}
+	r->loops[r->depth++] = (struct loop){ r->line, times };
+}
+
+static void repeat_end(struct replay *r)
+{
+	if (r->depth == 0) {
+		FAIL(r, "no repeat before this end");
+	}
+	struct loop *loop = &r->loops[r->depth - 1];
+	if (--loop->left) {
+		r->line = loop->line;
+	} else {
+		r->depth--;
+	}
+}
+
+static bool is_word(struct span word, const char *text)
+{
+	return span_eq(word, span_str(text));
+}
+
+static void run_words(struct replay *r, const struct span *words, size_t count)
+{
+	/* "10:00 repeat 6 ...": the time is of the first only. */
+	size_t at = count > 2 && is_word(words[1], "repeat") ? 1 : 0;
+	if (is_word(words[0], "end")) {
+		repeat_end(r);
+	} else if (!is_word(words[at], "repeat")) {
+		step(r, words, count);
+	} else if (count < at + 2) {
+		FAIL(r, "repeat how often?");
+	} else {
+		uint32_t times = read_count(r, words[at + 1]);
+		if (at) {
+			step(r, words, 1);
+		}
+		if (count == at + 2) {
+			repeat_block(r, times);
+		}
+		for (uint32_t i = 0; count > at + 2 && i < times; i++) {
+			step(r, words + at + 2, count - at - 2);
+		}
+	}
+}
+
+static void run_line(struct replay *r, struct span line)
+{
+	struct span words[WORDS_MAX];
+	size_t count = 0;
+	line = span_trim(span_first(line, span_find(line, '#')));
+	while (line.len && count < WORDS_MAX) {
+		words[count] = span_first(line, span_find(line, ' '));
+		line = span_trim(span_from(line, words[count].len));
+		count++;
+	}
+	if (line.len) {
+		FAIL(r, "too many words");
+	}
+	if (count) {
+		run_words(r, words, count);
+	}
+}
+
+/* ---- a day ---- */
+
+static void read_day(struct replay *r)
+{
+	FILE *file = fopen(r->path, "r");
+	assert_non_null(file);
+	buf_init(&r->text, 65536);
+	char *at = buf_reserve(&r->text, 65536);
+	assert_non_null(at);
+	buf_grow(&r->text, fread(at, 1, 65536, file));
+	fclose(file);
+	struct span rest = buf_span(&r->text);
+	while (rest.len) {
+		assert_true(r->count < LINES_MAX);
+		r->lines[r->count] = span_first(rest, span_find(rest, '\n'));
+		rest = span_from(rest, r->lines[r->count++].len + 1);
+	}
+}
+
+static void replay_day(void **state)
+{
+	static struct replay replay;
+	struct replay *r = &replay;
+	char command[128];
+	memset(r, 0, sizeof *r);
+	r->path = *state;
+	fake_clock.boot = 20000;
+	fake_clock.wall = 1700000000000;
+	snprintf(r->dir, sizeof r->dir, "/tmp/gatepost-traffic-XXXXXX");
+	assert_non_null(mkdtemp(r->dir));
+	read_day(r);
+	open_store(r);
+	for (; r->line < r->count; r->line++) {
+		run_line(r, r->lines[r->line]);
+	}
+	if (r->depth) {
+		FAIL(r, "a repeat has no end");
+	}
+	close_store(r);
+	buf_done(&r->text);
+	snprintf(command, sizeof command, "rm -r %.63s", r->dir);
+	assert_int_equal(system(command), 0);
+	print_message("%s: %zu steps\n", r->path, r->steps);
+}
+
+static int is_day(const struct dirent *entry)
+{
+	const char *dot = strrchr(entry->d_name, '.');
+	return dot && strcmp(dot, ".day") == 0;
+}
+
+int main(int argc, char **argv)
+{
+	const char *folder = argc > 1 ? argv[1] : "test/traffic";
+	struct dirent **days = NULL;
+	int count = scandir(folder, &days, is_day, alphasort);
+	static struct CMUnitTest tests[64];
+	static char paths[COUNT(tests)][512];
+	if (count < 1 || count > (int)COUNT(tests)) {
+		fprintf(stderr, "%s: %d days\n", folder, count);
+		return 1;
+	}
+	for (int i = 0; i < count; i++) {
+		snprintf(paths[i], sizeof paths[i], "%s/%s", folder, days[i]->d_name);
+		tests[i].name = days[i]->d_name;
+		tests[i].test_func = replay_day;
+		tests[i].initial_state = paths[i];
+	}
+	int failed = _cmocka_run_group_tests("traffic", tests, (size_t)count, NULL, NULL);
+	for (int i = 0; i < count; i++) {
+		free(days[i]);
+	}
+	free(days);
+	return failed;
+}
