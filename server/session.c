@@ -1,6 +1,7 @@
 #include "server/session_state.h"
 
 #include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 void session_log(struct log_line *line, const struct session *session, enum log_level level,
@@ -9,7 +10,7 @@ void session_log(struct log_line *line, const struct session *session, enum log_
 	log_begin(line, level, event);
 	log_word(line, "client_ip", span_str(conn_peer(session->conn)));
 	log_number(line, "sid", (int64_t)session->id);
-	log_word(line, "listener", span_str(session->listener->name));
+	log_word(line, "listener", span_str(session->listener));
 }
 
 /* What is offered follows the configuration: taken anew at the start of each transaction. */
@@ -24,7 +25,7 @@ void session_take_config(struct session *session)
 		.message_size = (uint64_t)config->message_size,
 		.errors_max = (unsigned)config->errors,
 		.junk_max = (unsigned)config->junk,
-		.starttls = session->listener->tls == CONFIG_TLS_STARTTLS,
+		.starttls = session->tls == CONFIG_TLS_STARTTLS,
 		.need_tls = true,
 	};
 }
@@ -154,7 +155,7 @@ static void on_reset(struct session *session, struct smtp_event *event)
 
 static void on_close(struct session *session, struct smtp_event *event)
 {
-	if (event->text.len) {
+	if (!span_eq(event->text, SPAN_LIT("quit"))) {
 		struct log_line line;
 		session_log(&line, session, LOG_LEVEL_INFO, "closing");
 		log_word(&line, "reason", event->text);
@@ -265,7 +266,7 @@ static void on_ready(void *owner)
 	struct session *session = owner;
 	session->shaking = false;
 	session->progress = conn_now(session->conn);
-	if (session->listener->tls == CONFIG_TLS_IMPLICIT) {
+	if (session->tls == CONFIG_TLS_IMPLICIT) {
 		smtp_server_greet(session->smtp);
 	} else {
 		smtp_server_tls_started(session->smtp);
@@ -330,7 +331,10 @@ static void log_gone(const struct session *session, const char *why)
 {
 	struct log_line line;
 	bool tls = why && strncmp(why, "tls: ", 5) == 0;
-	session_log(&line, session, tls ? LOG_LEVEL_INFO : LOG_LEVEL_DEBUG, tls ? "tls-fail" : "disconnect");
+	if (!tls && !session->account) {
+		return; /* probes of ports, every few seconds: the log is for people */
+	}
+	session_log(&line, session, LOG_LEVEL_INFO, tls ? "tls-fail" : "disconnect");
 	log_number(&line, "messages", session->messages);
 	log_word(&line, "account", session_account(session));
 	log_text(&line, "reason", span_str(why));
@@ -371,10 +375,11 @@ static void welcome(struct session *session)
 	session->counted = census_connect(server->census, conn_peer_address(session->conn),
 	                                  session->config->connections,
 	                                  session->config->connections_per_network);
-	struct log_line line;
-	session_log(&line, session, session->counted ? LOG_LEVEL_DEBUG : LOG_LEVEL_WARNING,
-	            session->counted ? "connect" : "too-many-connections");
-	log_end(&line);
+	if (!session->counted) {
+		struct log_line line;
+		session_log(&line, session, LOG_LEVEL_WARNING, "too-many-connections");
+		log_end(&line);
+	}
 	if (session->shaking && !session->counted) {
 		/* A 421 in clear would only be noise to a client that waits for TLS. */
 		session->closing = true;
@@ -396,7 +401,8 @@ void session_accept(struct worker *worker, uv_stream_t *socket, const struct con
 	struct session *session = calloc(1, sizeof *session);
 	assert(session);
 	session->worker = worker;
-	session->listener = listener;
+	snprintf(session->listener, sizeof session->listener, "%s", listener->name);
+	session->tls = listener->tls;
 	session->id = atomic_fetch_add(&last_id, 1) + 1;
 	session->shaking = listener->tls == CONFIG_TLS_IMPLICIT;
 	envelope_init(&session->envelope);

@@ -12,7 +12,7 @@
 struct session;
 struct worker;
 
-/* Takes the connection that waits at `socket`. `listener` names it and says how TLS begins; borrowed, lives as the worker. */
+/* Takes the connection that waits at `socket`. `listener` names it and says how TLS begins; borrowed for this call. */
 void session_accept(struct worker *worker, uv_stream_t *socket, const struct config_listener *listener);
 /* Drain: idle ones get 421 4.3.2 at once, others after their transaction. All of the worker's sessions. */
 void session_drain(struct worker *worker);

@@ -16,7 +16,8 @@
 struct session {
 	struct session *next, **link; /* the worker's list */
 	struct worker *worker;
-	const struct config_listener *listener;
+	char listener[32];         /* its name, for the log: it may be closed before us */
+	enum config_tls tls;       /* how TLS begins here */
 	struct conn *conn;
 	struct smtp_server *smtp;
 	struct smtp_server_rules rules;

@@ -594,3 +594,8 @@ enum store_result store_copy(struct store *store, int fd, struct error *error)
 	}
 	return translate(store, code);
 }
+
+const char *store_library(void)
+{
+	return mdb_version(NULL, NULL, NULL);
+}
