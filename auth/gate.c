@@ -1,7 +1,5 @@
 #include "auth/gate.h"
 
-#include <assert.h>
-
 #define BUDGET_ROW_MAX 4096 /* four full rings are less than half of it */
 
 /* What is kept about one account, read at `now`. */

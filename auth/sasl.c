@@ -1,7 +1,7 @@
 #include "auth/sasl.h"
 
+#include "auth/verifier.h"
 #include "proto/address.h"
-#include "store/account.h"
 
 #include <assert.h>
 #include <pthread.h>
@@ -34,12 +34,10 @@ static const struct mechanism {
 
 /* Cyrus has one set of mechanisms, plugins and call-backs a process; so have we. */
 static struct {
-	struct store *store;
+	struct verifier_source source;
 	char hostname[ADDRESS_DOMAIN_MAX + 1];
 	char domain[ADDRESS_DOMAIN_MAX + 1];
 	char offered[128];
-	unsigned iterations;
-	struct secret_key key;
 } site;
 
 #define CALLBACKS 3
@@ -55,79 +53,6 @@ struct sasl_attempt {
 	size_t tried_len;
 	char account[NAME_MAX_BYTES + 1];
 };
-
-/* ---- the cache of successes: phones and printers log in for every message ---- */
-
-#define CACHE_SLOTS 4096
-
-static struct {
-	pthread_mutex_t lock;
-	struct secret_key key; /* of this process: a digest is worth nothing elsewhere */
-	unsigned char digest[CACHE_SLOTS][SECRET_BYTES];
-} cache = { .lock = PTHREAD_MUTEX_INITIALIZER };
-
-static unsigned char *cache_slot(const unsigned char digest[SECRET_BYTES])
-{
-	return cache.digest[(digest[0] | digest[1] << 8) % CACHE_SLOTS];
-}
-
-static bool cache_has(const unsigned char digest[SECRET_BYTES])
-{
-	pthread_mutex_lock(&cache.lock);
-	bool has = secret_equal(cache_slot(digest), digest, SECRET_BYTES);
-	pthread_mutex_unlock(&cache.lock);
-	return has;
-}
-
-static void cache_put(const unsigned char digest[SECRET_BYTES])
-{
-	pthread_mutex_lock(&cache.lock);
-	memcpy(cache_slot(digest), digest, SECRET_BYTES);
-	pthread_mutex_unlock(&cache.lock);
-}
-
-/* The verifier is part of what is hashed: a new password makes the old entry unreachable. */
-static bool password_is_right(struct span account, struct span password, struct span verifier)
-{
-	const struct span parts[] = { account, password, verifier };
-	unsigned char digest[SECRET_BYTES];
-	secret_hmac(&cache.key, parts, COUNT(parts), digest);
-	bool right = cache_has(digest);
-	if (!right && secret_verifier_check(verifier, password)) {
-		cache_put(digest);
-		right = true;
-	}
-	secret_cleanse(digest, sizeof digest);
-	return right;
-}
-
-/* ---- verifiers ---- */
-
-/* That of the account, or a fake one when there is none. False when the store can not be read.
- * The transaction ends here: PBKDF2 would hold its pages for milliseconds. */
-static bool verifier_find(struct span account, struct buf *verifier_out)
-{
-	struct account row = { .secret = SPAN_NONE };
-	struct store_txn *txn = store_begin_read(site.store, NULL);
-	if (!txn) {
-		return false;
-	}
-	enum store_result result = account_get(txn, account, &row);
-	bool found = result == STORE_OK && row.secret.len > 0;
-	bool ok = found ? buf_put(verifier_out, row.secret)
-	                : result == STORE_OK || result == STORE_NOT_FOUND;
-	store_abort(txn);
-	if (ok && !found) {
-		ok = secret_verifier_fake(&site.key, account, site.iterations, verifier_out);
-	}
-	return ok;
-}
-
-static void verifier_forget(struct buf *verifier)
-{
-	secret_cleanse(verifier->ptr, verifier->len);
-	buf_done(verifier);
-}
 
 /* ---- call-backs of an attempt ---- */
 
@@ -173,20 +98,12 @@ static int check_password(sasl_conn_t *conn, void *context, const char *user, co
                           unsigned len, struct propctx *props)
 {
 	struct sasl_attempt *attempt = context;
-	struct span account = span_str(user);
-	struct span password = span_of(pass, len);
-	struct buf verifier = { .cap = SECRET_VERIFIER_MAX };
+	enum verifier_answer answer =
+	    verifier_check(&site.source, span_str(user), span_of(pass, len));
 	(void)conn;
 	(void)props;
-	if (!secret_password_is_valid(password)) {
-		return SASL_BADAUTH;
-	}
-	if (!verifier_find(account, &verifier)) {
-		attempt->broken = true;
-	} else {
-		attempt->checked = password_is_right(account, password, buf_span(&verifier));
-	}
-	verifier_forget(&verifier);
+	attempt->checked = answer == VERIFIER_RIGHT;
+	attempt->broken |= answer == VERIFIER_UNREADABLE;
 	return attempt->checked ? SASL_OK : SASL_BADAUTH;
 }
 
@@ -219,7 +136,7 @@ static int auxprop_lookup(void *context, sasl_server_params_t *params, unsigned 
 	if ((flags & SASL_AUXPROP_AUTHZID) || !verifier_is_wanted(params)) {
 		return SASL_OK;
 	}
-	if (verifier_find(span_of(user, len ? len : strlen(user)), &verifier)) {
+	if (verifier_find(&site.source, span_of(user, len ? len : strlen(user)), &verifier)) {
 		code = params->utils->prop_set(params->propctx, VERIFIER, verifier.ptr,
 		                               (int)verifier.len);
 	} else {
@@ -443,15 +360,16 @@ bool sasl_open(const struct sasl_rules *rules, struct error *error)
 		{ SASL_CB_LOG, CALLBACK(log_nothing), NULL },
 		{ SASL_CB_LIST_END, NULL, NULL },
 	};
-	site.store = rules->store;
-	site.iterations = rules->iterations;
-	site.key = rules->key;
+	site.source = (struct verifier_source){
+		.store = rules->store,
+		.iterations = rules->iterations,
+		.key = rules->key,
+	};
 	if (!copy_name(site.hostname, rules->hostname, error) ||
 	    !copy_name(site.domain, rules->domain, error) || !offer(rules->mechanisms, error)) {
 		return false;
 	}
-	memset(cache.digest, 0, sizeof cache.digest);
-	secret_random(&cache.key, sizeof cache.key);
+	verifier_cache_reset();
 	sasl_set_mutex(mutex_new, mutex_lock, mutex_unlock, mutex_free);
 	int code = sasl_server_init(callbacks, NULL); /* without a name no NAME.conf is read */
 	if (code != SASL_OK) {
@@ -473,8 +391,7 @@ void sasl_close(void)
 {
 	sasl_server_done();
 	secret_cleanse(&site, sizeof site);
-	secret_cleanse(&cache.key, sizeof cache.key);
-	secret_cleanse(cache.digest, sizeof cache.digest);
+	verifier_cache_reset();
 }
 
 struct span sasl_mechanisms(void)

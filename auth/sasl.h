@@ -1,9 +1,8 @@
 /*
  * Cyrus SASL, walled off: mechanisms, start, step, who. No file is read, only our call-backs;
  * our auxprop plugin serves SCRAM verifiers out of store/account; PLAIN and LOGIN are checked
- * against the same row, with a cache of successes (keyed digests that include the verifier, so
- * a changed password needs no invalidation). An unknown account takes the same path with a fake
- * verifier. Calls may take milliseconds: they run in the pool, one at a time for each attempt.
+ * against the same row (auth/verifier.h: a cache of successes, a fake for who does not exist).
+ * Calls may take milliseconds: they run in the pool, one at a time for each attempt.
  */
 #ifndef GATEPOST_AUTH_SASL_H
 #define GATEPOST_AUTH_SASL_H
