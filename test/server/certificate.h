@@ -15,8 +15,6 @@
 
 struct certificate_folder {
 	char path[64];
-	char name[8][128]; /* of the last file names asked for */
-	unsigned next;
 };
 
 static inline void certificate_folder_make(struct certificate_folder *folder)
@@ -41,10 +39,13 @@ static inline void certificate_folder_remove(struct certificate_folder *folder)
 }
 
 /* Good until seven more were asked for. */
-static inline const char *certificate_file(struct certificate_folder *folder, const char *name)
+static inline const char *certificate_file(const struct certificate_folder *folder,
+                                           const char *name)
 {
-	char *at = folder->name[folder->next++ % 8];
-	snprintf(at, sizeof(folder->name[0]), "%s/%s", folder->path, name);
+	static char names[8][128];
+	static unsigned next;
+	char *at = names[next++ % 8];
+	snprintf(at, sizeof(names[0]), "%s/%s", folder->path, name);
 	return at;
 }
 
