@@ -1,0 +1,85 @@
+#include "test/proto/check.h"
+
+#include <stdio.h>
+
+#include "server/envelope.h"
+
+static struct address parse(const char *text)
+{
+	struct address address;
+	assert_int_equal(address_parse(span_str(text), &address), ADDRESS_OK);
+	return address;
+}
+
+/* Rows of spellings, and whether each is a recipient more (TESTS HL07). */
+static void test_each_once(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *recipient;
+		enum envelope_added want;
+	} rows[] = {
+		{ "bob@example.net", ENVELOPE_ADDED },
+		{ "bob@example.net", ENVELOPE_KNOWN },
+		{ "bob@EXAMPLE.net", ENVELOPE_KNOWN },
+		{ "\"bob\"@example.net", ENVELOPE_KNOWN },
+		{ "Bob@example.net", ENVELOPE_ADDED }, /* may be somebody else */
+		{ "bob+tag@example.net", ENVELOPE_ADDED },
+		{ "bob@example.com", ENVELOPE_ADDED },
+	};
+	struct envelope envelope;
+	size_t want = 0;
+	envelope_init(&envelope);
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		struct address address = parse(rows[i].recipient);
+		CHECK(rows[i].recipient, envelope_has(&envelope, &address) == (rows[i].want == ENVELOPE_KNOWN));
+		CHECK(rows[i].recipient, envelope_add(&envelope, &address) == rows[i].want);
+		want += rows[i].want == ENVELOPE_ADDED;
+		CHECK(rows[i].recipient, envelope.nrecipients == want);
+	}
+	check_span("as given", envelope.recipients[1], SPAN_LIT("Bob@example.net"));
+	envelope_done(&envelope);
+}
+
+static void test_many(void **state)
+{
+	(void)state;
+	struct envelope envelope;
+	envelope_init(&envelope);
+	for (int round = 0; round < 2; round++) {
+		for (int i = 0; i < 3000; i++) {
+			char text[40];
+			snprintf(text, sizeof text, "user%d@example.net", i);
+			struct address address = parse(text);
+			enum envelope_added want = round ? ENVELOPE_KNOWN : ENVELOPE_ADDED;
+			CHECK(text, envelope_add(&envelope, &address) == want);
+		}
+	}
+	assert_int_equal(envelope.nrecipients, 3000);
+	envelope_done(&envelope);
+	assert_int_equal(envelope.nrecipients, 0);
+	struct address bob = parse("user1@example.net");
+	assert_false(envelope_has(&envelope, &bob));
+}
+
+static void test_sender(void **state)
+{
+	(void)state;
+	struct envelope envelope;
+	char text[] = "alice@example.org";
+	envelope_init(&envelope);
+	assert_true(envelope_set_sender(&envelope, span_str(text)));
+	text[0] = 'x';
+	check_span("a copy", envelope.sender, SPAN_LIT("alice@example.org"));
+	envelope_done(&envelope);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_each_once),
+		cmocka_unit_test(test_many),
+		cmocka_unit_test(test_sender),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
