@@ -44,7 +44,7 @@ struct smtp_event {
 	struct span text;       /* HELO: name; AUTH: mechanism in upper case; BODY: bytes; CLOSE: why, for the log */
 	struct span response;   /* AUTH, AUTH_NEXT: decoded bytes */
 	bool has_response;      /* AUTH: an initial response was given, maybe an empty one ("=") */
-	struct address address; /* MAIL (empty for <>), RCPT */
+	struct address address; /* MAIL (empty for <>), RCPT (<Postmaster> has no domain) */
 	uint64_t size;          /* MAIL: declared, 0 = not */
 	enum smtp_body body;    /* MAIL */
 	struct smtp_data_facts facts; /* END */

@@ -311,6 +311,10 @@ static enum reply parse_rcpt(struct span argument, struct smtp_event *event)
 		[ADDRESS_UTF8] = REPLY_UTF8_RECIPIENT,
 	};
 	enum reply reply = parse_path(&argument, SPAN_LIT("TO:"), verdicts, event);
+	if (reply == REPLY_UNQUALIFIED &&
+	    span_eq_nocase(event->address.local, SPAN_LIT("postmaster"))) {
+		reply = REPLY_OK; /* RFC 5321 4.5.1: the one that needs no domain */
+	}
 	return reply != REPLY_OK ? reply : read_parameters(argument, NULL, 0, event);
 }
 

@@ -63,8 +63,8 @@ static bool set_secret(struct command_call *call, struct span name, bool must_ex
 {
 	struct new_secret secret = { .must_exist = must_exist };
 	buf_init(&secret.verifier, SECRET_VERIFIER_MAX);
-	if (!call->password || !*call->password) {
-		return command_fail(call, "an empty password is no password");
+	if (!call->password || !secret_password_is_valid(span_str(call->password))) {
+		return command_fail(call, "a password has 1 to %d bytes and no line end", SECRET_PASSWORD_MAX);
 	}
 	if (!secret_verifier_make(span_str(call->password), (unsigned)call->config->auth_iterations,
 	                          &secret.verifier)) {

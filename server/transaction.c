@@ -79,8 +79,22 @@ static enum reply ask_gate(struct session *session)
 	return replies[verdict];
 }
 
+/* <Postmaster> alone is the postmaster of our domain. `text` is where its full address is kept. */
+static void qualify(const struct session *session, struct address *address, char text[ADDRESS_MAX + 1])
+{
+	if (address->domain.len) {
+		return;
+	}
+	int n = snprintf(text, ADDRESS_MAX + 1, "%.*s@%s", SPAN_ARG(address->local),
+	                 session->config->domain);
+	address->whole = span_first(span_str(text), (size_t)n);
+	address->domain = span_from(address->whole, address->local.len + 1);
+}
+
 void transaction_rcpt(struct session *session, struct smtp_event *event)
 {
+	char full[ADDRESS_MAX + 1];
+	qualify(session, &event->address, full);
 	struct envelope *envelope = &session->envelope;
 	enum reply reply = session->refused;
 	if (reply == REPLY_OK && envelope_has(envelope, &event->address)) {
@@ -98,7 +112,7 @@ void transaction_rcpt(struct session *session, struct smtp_event *event)
 	    envelope_add(envelope, &event->address) == ENVELOPE_NO_MEMORY) {
 		reply = REPLY_STORE_ERROR;
 	}
-	if (reply != REPLY_RECIPIENT_OK && reply_row(reply)->code >= 500 && !session->refused) {
+	if (reply_row(reply)->code >= 500 && session->refused == REPLY_OK) {
 		/* Half a mailing is no answer to a budget: nothing of this message is queued. */
 		session->refused = reply;
 		log_refused(session, reply, event->address.whole);
