@@ -7,7 +7,7 @@
 
 #define DRAIN_LOOK_MS 20
 
-/* The loop ends when nothing is left on it. */
+/* The loop ends when nothing is left on it but the nudge, which main may still want to send. */
 static void drain_look(uv_timer_t *timer)
 {
 	struct worker *worker = timer->data;
@@ -16,7 +16,7 @@ static void drain_look(uv_timer_t *timer)
 	}
 	commit_port_close(worker->port);
 	worker->port = NULL;
-	uv_close((uv_handle_t *)&worker->nudge, NULL);
+	uv_unref((uv_handle_t *)&worker->nudge);
 	uv_close((uv_handle_t *)timer, NULL);
 }
 
@@ -24,7 +24,7 @@ static void on_nudge(uv_async_t *async)
 {
 	struct worker *worker = async->data;
 	int draining = atomic_load(&worker->server->draining);
-	if (!draining || uv_is_closing((uv_handle_t *)async)) {
+	if (!draining) {
 		return;
 	}
 	if (!worker->stopped_listening) {
@@ -40,8 +40,6 @@ static void *run(void *context)
 {
 	struct worker *worker = context;
 	uv_run(&worker->loop, UV_RUN_DEFAULT);
-	int busy = uv_loop_close(&worker->loop);
-	assert(!busy);
 	atomic_fetch_sub(&worker->server->workers_running, 1);
 	return NULL;
 }
@@ -82,4 +80,8 @@ void worker_nudge(struct worker *worker)
 void worker_join(struct worker *worker)
 {
 	pthread_join(worker->thread, NULL);
+	uv_close((uv_handle_t *)&worker->nudge, NULL);
+	uv_run(&worker->loop, UV_RUN_DEFAULT);
+	int busy = uv_loop_close(&worker->loop);
+	assert(!busy);
 }
