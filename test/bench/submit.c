@@ -5,8 +5,9 @@
  *
  * --journal FILE gets `message-id fnv64-of-body nrcpt user` of every 250, to be compared with the
  * journal of the sink. --lossy is for crash tests: a lost connection, a 4xx and a refused connect
- * are expected, the client goes on with its next message until 10 s brought nothing; the journal
- * gets the line with a `?` in front as well, before the final dot, when nobody can know yet.
+ * are expected, the client goes on with its next message until 10 s brought nothing. The journal
+ * then gets the line with a `?` in front, too, before the final dot, when nobody can know yet, and
+ * with a `!` when that was refused.
  * --pause MS between the messages of a client. After SIGTERM no new message is begun.
  * --idle N opens N sessions that log in and then say nothing, and prints what each costs.
  */
@@ -213,6 +214,10 @@ static unsigned send_message(struct client *client, unsigned message)
 		write_journal(options, line + 2);
 	} else {
 		note(client, "final dot");
+		if (code && options->lossy) {
+			line[0] = '!';
+			write_journal(options, line);
+		}
 	}
 	return code;
 }
