@@ -340,29 +340,36 @@ static int usage(FILE *out, int code)
 static int finish(struct output *output)
 {
 	flush_rows(output);
-	json_decref(output->rows);
 	if (!output->good) {
 		return complain(EXIT_FAILURE, output->error);
 	}
 	return fflush(stdout) ? EX_IOERR : 0;
 }
 
-static int run(const struct command *command, const char *const *words, size_t count,
-               struct command_call *call)
+/* The words of the command line, and how the answer is wanted. */
+struct request {
+	const struct command *command;
+	const char *words[WORDS_MAX];
+	size_t count;
+	size_t used; /* of them by the command's name */
+	bool json;
+};
+
+static int carry_out(const struct request *request, struct command_call *call, struct output *output)
 {
-	struct output output = { .rows = json_array(), .json = call->context != NULL };
+	const struct command *command = request->command;
 	int fd = connect_to(call->config->control);
 	if (fd >= 0) {
-		char *request = make_request(words, count, call->password);
-		bool answered = ask_daemon(fd, request, call->file, &output);
-		if (request) {
-			secret_cleanse(request, strlen(request));
+		char *text = make_request(request->words, request->count, call->password);
+		bool answered = ask_daemon(fd, text, call->file, output);
+		if (text) {
+			secret_cleanse(text, strlen(text));
 		}
-		free(request);
-		if (call->file >= 0 && (fsync(call->file) || !output.good)) {
+		free(text);
+		if (call->file >= 0 && (fsync(call->file) || !output->good)) {
 			unlink(call->argv[0]);
 		}
-		return answered ? finish(&output) : complain(EX_UNAVAILABLE, "the daemon gave no answer");
+		return answered ? finish(output) : complain(EX_UNAVAILABLE, "the daemon gave no answer");
 	}
 	char text[300];
 	snprintf(text, sizeof text, "%s: %s", call->config->control, strerror(errno));
@@ -373,18 +380,26 @@ static int run(const struct command *command, const char *const *words, size_t c
 		snprintf(text, sizeof text, "gatepost is not running (nobody at %s)", call->config->control);
 		return complain(EX_UNAVAILABLE, text);
 	}
-	int code = run_alone(command, call, &output);
-	return code ? code : finish(&output);
+	int code = run_alone(command, call, output);
+	return code ? code : finish(output);
+}
+
+static int run(const struct request *request, struct command_call *call)
+{
+	struct output output = { .rows = json_array(), .json = request->json };
+	int code = carry_out(request, call, &output);
+	json_decref(output.rows);
+	return code;
 }
 
 /* What the command wants beside its words, then the command. */
-static int prepare(const struct command *command, const char *const *words, size_t count, size_t used,
-                   struct command_call *call)
+static int prepare(const struct request *request, struct command_call *call)
 {
+	const struct command *command = request->command;
 	char password[PASSWORD_MAX] = "";
 	int code = command->wants_password ? read_password(password) : 0;
-	call->argv = words + used;
-	call->argc = count - used;
+	call->argv = request->words + request->used;
+	call->argc = request->count - request->used;
 	call->password = command->wants_password ? password : NULL;
 	if (!code && command->wants_file) {
 		call->file = open(call->argv[0], O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
@@ -394,31 +409,39 @@ static int prepare(const struct command *command, const char *const *words, size
 			code = complain(EX_CANTCREAT, text);
 		}
 	}
-	code = code ? code : run(command, words, count, call);
+	code = code ? code : run(request, call);
 	secret_cleanse(password, sizeof password);
 	return code;
+}
+
+/* False when it makes no sense. */
+static bool read_words(int argc, char **argv, struct request *request, const char **path)
+{
+	for (int i = 1; i < argc; i++) {
+		if (strcmp(argv[i], "-c") == 0 && i + 1 < argc && !request->count) {
+			*path = argv[++i];
+		} else if (strcmp(argv[i], "--json") == 0) {
+			request->json = true;
+		} else if (request->count == WORDS_MAX || (argv[i][0] == '-' && !request->count)) {
+			return false;
+		} else {
+			request->words[request->count++] = argv[i];
+		}
+	}
+	request->command = command_find(request->words, request->count, &request->used);
+	size_t arguments = request->count - request->used;
+	return request->command && arguments >= request->command->least &&
+	       arguments <= request->command->most;
 }
 
 int main(int argc, char **argv)
 {
 	const char *path = DEFAULT_CONFIG;
-	const char *words[WORDS_MAX];
-	size_t count = 0;
-	bool json = false;
-	for (int i = 1; i < argc; i++) {
-		if (strcmp(argv[i], "-c") == 0 && i + 1 < argc && !count) {
-			path = argv[++i];
-		} else if (strcmp(argv[i], "--json") == 0) {
-			json = true;
-		} else if (strcmp(argv[i], "-h") == 0 || strcmp(argv[i], "--help") == 0) {
-			return usage(stdout, 0);
-		} else if (count < WORDS_MAX) {
-			words[count++] = argv[i];
-		}
+	struct request request = { .count = 0 };
+	if (argc > 1 && (strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "--help") == 0)) {
+		return usage(stdout, 0);
 	}
-	size_t used = 0;
-	const struct command *command = count ? command_find(words, count, &used) : NULL;
-	if (!command || count - used < command->least || count - used > command->most) {
+	if (!read_words(argc, argv, &request, &path)) {
 		return usage(stderr, EX_USAGE);
 	}
 	struct error error;
@@ -426,8 +449,7 @@ int main(int argc, char **argv)
 	if (!call.config) {
 		return complain(EX_CONFIG, error.text);
 	}
-	call.context = json ? &json : NULL;
-	int code = prepare(command, words, count, used, &call);
+	int code = prepare(&request, &call);
 	config_unref(call.config);
 	return code;
 }

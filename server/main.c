@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sysexits.h>
 #include <time.h>
@@ -319,6 +320,16 @@ static void finish(struct main_loop *main_loop, struct server *server)
 	secret_cleanse(&server->key, sizeof server->key);
 }
 
+/* A connection is a file; the soft limit of 1,024 is for programs that use select(). */
+static void raise_files(void)
+{
+	struct rlimit limit;
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+		limit.rlim_cur = limit.rlim_max;
+		(void)setrlimit(RLIMIT_NOFILE, &limit);
+	}
+}
+
 static int run(struct server *server, struct config *config)
 {
 	struct main_loop main_loop;
@@ -400,6 +411,7 @@ int main(int argc, char **argv)
 	}
 	umask(0077);
 	signal(SIGPIPE, SIG_IGN);
+	raise_files();
 	setenv("UV_THREADPOOL_SIZE", POOL_THREADS, 0);
 	return run(&server, config);
 }

@@ -119,6 +119,26 @@ enum store_result queue_usage(struct store_txn *txn, struct span account,
 	return queue_read_usage(txn, key_span(&prefix), usage_out);
 }
 
+enum store_result queue_total(struct store_txn *txn, struct queue_usage *total_out)
+{
+	struct store_walk walk;
+	struct span key, value;
+	struct queue_usage total = { 0 };
+	store_walk_begin(&walk, txn, STORE_USAGE, SPAN_NONE, SPAN_NONE);
+	while (store_walk_next(&walk, &key, &value)) {
+		uint64_t pair[2];
+		if (read_pair(value, pair)) {
+			total.entries += pair[0];
+			total.bytes += pair[1];
+		}
+	}
+	store_walk_end(&walk);
+	if (store_txn_result(txn) == STORE_OK) {
+		*total_out = total;
+	}
+	return store_txn_result(txn);
+}
+
 /* One that can not be read starts again at nothing: the next start counts it anew. */
 static void count_in(struct store_txn *txn, const struct key *prefix, uint64_t size)
 {

@@ -152,6 +152,9 @@ enum store_result queue_set_usage(struct store_txn *txn, struct span prefix,
 enum store_result queue_read_usage(struct store_txn *txn, struct span prefix,
                                    struct queue_usage *usage_out);
 
+/* Of all accounts: a row an account is read. */
+enum store_result queue_total(struct store_txn *txn, struct queue_usage *total_out);
+
 /* ---- ids as people see them ---- */
 
 #define QUEUE_ID_TEXT 14
