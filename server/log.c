@@ -18,6 +18,7 @@
 #define WORD_MAX 255 /* an account */
 #define RESERVE 400  /* what texts leave free for the keys behind them */
 #define PREFIX_MAX 32
+#define REST_NS (20 * 1000 * 1000)
 #define WAITING_MAX ((size_t)2 * 1024 * 1024)
 #define STUCK_SECONDS 3 /* how long log_stop waits for a stuck reader of stderr */
 
@@ -152,6 +153,7 @@ static struct {
 	uint64_t lines; /* in `waiting` */
 	uint64_t dropped;
 	bool stop, done, stuck;
+	bool resting; /* the thread looks again by itself: it need not be woken */
 } ring = { .lock = PTHREAD_MUTEX_INITIALIZER,
 	   .wake = PTHREAD_COND_INITIALIZER,
 	   .ended = PTHREAD_COND_INITIALIZER };
@@ -234,10 +236,11 @@ void log_end(struct log_line *line)
 	} else {
 		memcpy(ring.waiting + ring.len, prefix, n);
 		memcpy(ring.waiting + ring.len + n, line->text, line->len);
-		if (ring.len == 0) {
+		bool first = ring.len == 0;
+		ring.len += n + line->len;
+		if (ring.resting ? ring.len >= WAITING_MAX / 2 : first) {
 			pthread_cond_signal(&ring.wake);
 		}
-		ring.len += n + line->len;
 		ring.lines++;
 	}
 	pthread_mutex_unlock(&ring.lock);
@@ -283,6 +286,23 @@ static void write_waiting(uint64_t *told)
 	ring.dropped += good ? 0 : lines;
 }
 
+/* After a write a short rest: a busy server then pays for fifty wake-ups a second, not for one a line. */
+static void rest(void)
+{
+	struct timespec until;
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_nsec += REST_NS;
+	if (until.tv_nsec >= 1000000000) {
+		until.tv_nsec -= 1000000000;
+		until.tv_sec++;
+	}
+	ring.resting = true;
+	while (!ring.stop && ring.len < WAITING_MAX / 2 &&
+	       !pthread_cond_clockwait(&ring.wake, &ring.lock, CLOCK_MONOTONIC, &until)) {
+	}
+	ring.resting = false;
+}
+
 static void *write_lines(void *unused)
 {
 	pthread_mutex_lock(&ring.lock);
@@ -290,6 +310,7 @@ static void *write_lines(void *unused)
 	while (ring.len > 0 || !ring.stop) {
 		if (ring.len > 0) {
 			write_waiting(&told);
+			rest();
 		} else {
 			pthread_cond_wait(&ring.wake, &ring.lock);
 		}
