@@ -82,7 +82,8 @@ static bool has_high_bit(struct span bytes)
 	return seen > 127;
 }
 
-static enum attempt_load load_report(struct attempt *attempt, struct store_txn *txn, int64_t wall)
+static enum attempt_load load_report(struct attempt *attempt, struct store_txn *txn,
+				     int64_t wall)
 {
 	struct span *to = arena_alloc(&attempt->arena, sizeof *to);
 	attempt->results = arena_alloc(&attempt->arena, sizeof *attempt->results);
@@ -136,11 +137,12 @@ static enum attempt_load read_entry(struct attempt *attempt, struct store_txn *t
 }
 
 /*
- * Always from the store, never from the row that was handed over: a session's loop may be so late with that, that the index
- * has given the entry out and it has ended. It would be sent again.
+ * Always from the store, never from the row that was handed over: a session's loop may be so
+ * late with that, that the index has given the entry out and it has ended. It would be sent
+ * again.
  */
 enum attempt_load attempt_load(struct attempt *attempt, struct store_txn *txn,
-                               const struct attempt_times *times, const char *unreachable)
+			       const struct attempt_times *times, const char *unreachable)
 {
 	const struct queue_entry *entry = &attempt->entry;
 	enum attempt_load load = read_entry(attempt, txn);
@@ -156,7 +158,8 @@ enum attempt_load attempt_load(struct attempt *attempt, struct store_txn *txn,
 	if (duty == OUTCOME_NOTHING || unreachable || !is_due(entry, times)) {
 		return ATTEMPT_IDLE;
 	}
-	return duty == OUTCOME_MAIL ? load_mail(attempt) : load_report(attempt, txn, times->wall);
+	return duty == OUTCOME_MAIL ? load_mail(attempt)
+				    : load_report(attempt, txn, times->wall);
 }
 
 /* ---- what was answered ---- */
@@ -173,8 +176,10 @@ static struct outcome_result no_answer(struct attempt *attempt)
 {
 	char text[sizeof attempt->mail.reason + 64];
 	snprintf(text, sizeof text, "%s%s", attempt->mail.reason,
-	         attempt->mail.maybe_sent ? " (behind the final dot: it may have arrived)" : "");
-	return (struct outcome_result){ .status = SPAN_LIT("4.4.2"), .answer = keep(attempt, text) };
+		 attempt->mail.maybe_sent ? " (behind the final dot: it may have arrived)"
+					  : "");
+	return (struct outcome_result){ .status = SPAN_LIT("4.4.2"),
+					.answer = keep(attempt, text) };
 }
 
 void attempt_take_results(struct attempt *attempt)
@@ -227,7 +232,7 @@ static const struct {
 };
 
 static void begin_line(const struct attempt *attempt, struct log_line *line, const char *event,
-                       enum log_level level)
+		       enum log_level level)
 {
 	log_begin(line, level, event);
 	log_id(line, attempt->entry.id);
@@ -235,19 +240,21 @@ static void begin_line(const struct attempt *attempt, struct log_line *line, con
 }
 
 /* A group: recipients with the same answer, or, with `by_code`, with the same code. */
-static bool is_of_group(const struct outcome_result *a, const struct outcome_result *b, bool by_code)
+static bool is_of_group(const struct outcome_result *a, const struct outcome_result *b,
+			bool by_code)
 {
 	return a->code == b->code && (by_code || span_eq(a->answer, b->answer));
 }
 
 /* Marks the group of result `first`, gives its size, and up to ten addresses. */
 static size_t gather(const struct attempt *attempt, bool *logged, size_t first, bool by_code,
-                     struct buf *to)
+		     struct buf *to)
 {
 	const struct outcome *outcome = &attempt->outcome;
 	size_t n = 0;
 	for (size_t i = first; i < outcome->nresults; i++) {
-		if (logged[i] || !is_of_group(&outcome->results[first], &outcome->results[i], by_code)) {
+		if (logged[i] ||
+		    !is_of_group(&outcome->results[first], &outcome->results[i], by_code)) {
 			continue;
 		}
 		logged[i] = true;
@@ -260,15 +267,15 @@ static size_t gather(const struct attempt *attempt, bool *logged, size_t first, 
 	return n;
 }
 
-static void log_group(const struct attempt *attempt, const struct outcome_result *result, size_t n,
-                      struct span to, int64_t now)
+static void log_group(const struct attempt *attempt, const struct outcome_result *result,
+		      size_t n, struct span to, int64_t now)
 {
 	const struct outcome *outcome = &attempt->outcome;
 	enum verdict verdict = verdict_of(result->code);
 	bool report = outcome->duty == OUTCOME_REPORT;
 	struct log_line line;
 	begin_line(attempt, &line, (report ? report_events : mail_events)[verdict].event,
-	           (report ? report_events : mail_events)[verdict].level);
+		   (report ? report_events : mail_events)[verdict].level);
 	log_word(&line, "smarthost", span_str(attempt->mail.smarthost));
 	log_number(&line, "nrcpt", (int64_t)n);
 	log_number(&line, "delay_ms", now - attempt->entry.accepted_at);

@@ -1,6 +1,7 @@
 /*
- * One attempt at an entry: what is read of it when its turn has come, the mail made of that, what was answered, the
- * commit job that applies it, and the log lines. It knows neither the loop nor the schedule.
+ * One attempt at an entry: what is read of it when its turn has come, the mail made of that,
+ * what was answered, the commit job that applies it, and the log lines. It knows neither the
+ * loop nor the schedule.
  */
 #ifndef GATEPOST_SERVER_ATTEMPT_H
 #define GATEPOST_SERVER_ATTEMPT_H
@@ -12,7 +13,7 @@
 struct attempt {
 	struct outcome outcome; /* first: its job is the attempt */
 	struct relay_mail mail;
-	struct schedule_item item;   /* `body`: what was handed over */
+	struct schedule_item item; /* `body`: what was handed over */
 	/* the owner's */
 	void *owner;
 	struct attempt *prev, *next;
@@ -20,12 +21,14 @@ struct attempt {
 	struct config *config;
 	struct arena arena;
 	struct queue_entry entry;
-	uint32_t *tried; /* indices of the envelope's recipients */
-	struct outcome_result *results; /* room is made before the mail goes: a 2xx must not be lost for want of memory */
+	uint32_t *tried;                /* indices of the envelope's recipients */
+	struct outcome_result *results; /* room is made before the mail goes: a 2xx must not be
+					   lost for want of memory */
 	struct buf report;
 };
 
-/* Takes `item` and its body over; `config` is referenced. NULL without memory: `item` stays the caller's. */
+/* Takes `item` and its body over; `config` is referenced. NULL without memory: `item` stays the
+ * caller's. */
 struct attempt *attempt_new(struct config *config, struct schedule_item *item, uint32_t random);
 void attempt_free(struct attempt *attempt);
 
@@ -46,7 +49,7 @@ struct attempt_times {
 
 /* Reads the entry. `unreachable`: why no smarthost can be asked, else NULL. */
 enum attempt_load attempt_load(struct attempt *attempt, struct store_txn *txn,
-                               const struct attempt_times *times, const char *unreachable);
+			       const struct attempt_times *times, const char *unreachable);
 /* Within the relay's `done`: copies what was said; the job is ready then. */
 void attempt_take_results(struct attempt *attempt);
 

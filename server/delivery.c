@@ -7,8 +7,8 @@
 #include "server/log.h"
 #include "server/server.h"
 
-#define LETTERS_MAX 8192      /* fresh ones; beyond, the index has them */
-#define LAST_LOOK_MS 2000     /* for what libuv has not given back at the end */
+#define LETTERS_MAX 8192  /* fresh ones; beyond, the index has them */
+#define LAST_LOOK_MS 2000 /* for what libuv has not given back at the end */
 
 /* What another thread says. */
 struct letter {
@@ -91,7 +91,8 @@ static void read_letters(struct delivery *delivery, struct letter *letter)
 	for (struct letter *next; letter; letter = next) {
 		next = letter->next;
 		if (letter->fresh) {
-			dispatch_fresh(delivery->dispatch, buf_span(&letter->row), &letter->body);
+			dispatch_fresh(delivery->dispatch, buf_span(&letter->row),
+				       &letter->body);
 			buf_done(&letter->row);
 		} else {
 			dispatch_word(delivery->dispatch, letter->word, letter->id);
@@ -202,7 +203,8 @@ void delivery_tell(struct delivery *delivery, enum delivery_word word, uint64_t 
 {
 	struct letter *letter = calloc(1, sizeof *letter);
 	if (!letter) {
-		/* What is picked is read again, and a held entry not sent; only one on its way is not stopped. */
+		/* What is picked is read again, and a held entry not sent; only one on its way
+		 * is not stopped. */
 		ring(delivery, &delivery->inbox.look);
 		return;
 	}
@@ -227,14 +229,16 @@ void delivery_status(struct delivery *delivery, struct delivery_status *status_o
 	pthread_mutex_lock(&delivery->lock);
 	*status_out = delivery->status;
 	if (status_out->smarthost_down) {
-		status_out->retry_in = (int64_t)(delivery->retry_at > now ? delivery->retry_at - now : 0);
+		status_out->retry_in =
+		    (int64_t)(delivery->retry_at > now ? delivery->retry_at - now : 0);
 	}
 	pthread_mutex_unlock(&delivery->lock);
 }
 
 /* ---- life ---- */
 
-/* Something of the loop is still in the pool's hands: then it is left alone; the process is ending. */
+/* Something of the loop is still in the pool's hands: then it is left alone; the process is
+ * ending. */
 static void free_delivery(struct delivery *delivery)
 {
 	if (uv_loop_close(&delivery->loop) == 0) {
@@ -257,8 +261,8 @@ struct delivery *delivery_start(struct server *server, struct error *error)
 	uv_timer_init(&delivery->loop, &delivery->stop_timer);
 	delivery->async.data = delivery;
 	delivery->stop_timer.data = delivery;
-	delivery->dispatch = dispatch_new(server, &delivery->loop, &delivery->memory, on_changed,
-	                                  delivery, error);
+	delivery->dispatch = dispatch_new(server, &delivery->loop, &delivery->memory,
+					  on_changed, delivery, error);
 	if (delivery->dispatch && pthread_create(&delivery->thread, NULL, run, delivery) == 0) {
 		return delivery;
 	}

@@ -1,7 +1,8 @@
 /*
- * The delivery thread with its own loop: it alone reads the due index, keeps fairness between accounts and the in-flight
- * set, and says what becomes of an entry after an attempt. Memory is bounded whatever the queue holds: entries are
- * read as they come due. A body handed over with a fresh entry is a cache, never a place in the line.
+ * The delivery thread with its own loop: it alone reads the due index, keeps fairness between
+ * accounts and the in-flight set, and says what becomes of an entry after an attempt. Memory is
+ * bounded whatever the queue holds: entries are read as they come due. A body handed over with
+ * a fresh entry is a cache, never a place in the line.
  */
 #ifndef GATEPOST_SERVER_DELIVERY_H
 #define GATEPOST_SERVER_DELIVERY_H
@@ -14,7 +15,8 @@ struct server;
 
 /* Starts the thread. `server` must outlive it. NULL, with a sentence, when that fails. */
 struct delivery *delivery_start(struct server *server, struct error *error);
-/* No new transaction; those under way may end until `ms` have passed; then links are cut. Joins the thread. NULL is accepted. */
+/* No new transaction; those under way may end until `ms` have passed; then links are cut. Joins
+ * the thread. NULL is accepted. */
 void delivery_stop(struct delivery *delivery, int64_t ms);
 
 /* All of the following from any thread. */
@@ -22,8 +24,8 @@ void delivery_stop(struct delivery *delivery, int64_t ms);
 #define DELIVERY_BODY_MAX ((size_t)64 * 1024)
 #define DELIVERY_MEMORY ((size_t)32 * 1024 * 1024)
 
-/* A committed entry: its row (queue_pack) and, when it is small, its body; both are copied or taken over: `row` and `body`
- * are emptied. An empty body means: read it from the store. */
+/* A committed entry: its row (queue_pack) and, when it is small, its body; both are copied or
+ * taken over: `row` and `body` are emptied. An empty body means: read it from the store. */
 void delivery_hand_over(struct delivery *delivery, struct buf *row, struct buf *body);
 
 /* After the commit that did it. */
@@ -42,12 +44,12 @@ void delivery_flush(struct delivery *delivery);
 struct delivery_status {
 	uint64_t in_flight;
 	uint64_t links;
-	uint64_t relayed;   /* recipients since the start */
+	uint64_t relayed; /* recipients since the start */
 	uint64_t deferred;
 	uint64_t failed;
 	bool smarthost_down;
-	int64_t retry_in;   /* ms, when down */
-	char reason[256];   /* why, when down */
+	int64_t retry_in; /* ms, when down */
+	char reason[256]; /* why, when down */
 };
 void delivery_status(struct delivery *delivery, struct delivery_status *status_out);
 

@@ -5,56 +5,14 @@
 #include <stdlib.h>
 #include <time.h>
 
-#include "server/attempt.h"
+#include "server/dispatch_state.h"
 #include "server/log.h"
-#include "server/server.h"
 #include "store/killpoint.h"
 
 #define WINDOW_LOW ((size_t)SCHEDULE_WINDOW / 4) /* fewer wait: the index is looked at */
-#define WALK_KEYS 200000                         /* of the index, at most, at a time */
 #define WALKS_MAX 16                             /* in one go */
-#define LOOK_MS ((int64_t)60 * 1000)             /* it is looked at so often in any case */
-#define AGAIN_MS 1000                            /* a full store, no memory: then again */
-#define SWEEP_MS 60000
-#define SWEEP_PAUSE_MS 1000 /* after a part of a sweep */
-#define SWEEP_ENTRIES 2048
-#define SWEEP_YOUNG 256 /* so many are in time: those behind are younger still, as ids grow */
 
-enum timer { TIMER_DUE, TIMER_SWEEP, TIMER_STALLED, TIMERS };
-
-struct dispatch {
-	struct server *server;
-	uv_loop_t *loop;
-	uv_timer_t timers[TIMERS];
-	size_t handles; /* open ones of these */
-	atomic_size_t *memory;
-	void (*changed)(void *owner);
-	void *owner;
-	struct commit_port *port;
-	struct relay *relay;
-	struct config *config;
-	struct schedule *schedule;
-	struct attempt *attempts; /* begun, and not durably ended */
-	uint32_t random;
-	bool rescan;      /* the index may have due entries that are not in the schedule */
-	int64_t wake_at;  /* T: the next one is due then */
-	int64_t back_at;  /* T: a smarthost came back, and all that was deferred before is due; 0 = never */
-	bool back;        /* some of that may still be in the index */
-	uint64_t swept;   /* up to this id */
-	int64_t probe_at; /* while down: the loop's time of the next probe; it moves when one has failed. 0 = up */
-	bool pumping;
-	bool quitting;
-	struct attempt_tally tally;
-};
-
-static void pump(struct dispatch *d);
 static void on_stalled(uv_timer_t *timer);
-static void sweep_soon(struct dispatch *d, uint64_t ms);
-
-static int64_t now_of(const struct dispatch *d)
-{
-	return store_now(d->server->store);
-}
 
 static uint32_t random_of(struct dispatch *d)
 {
@@ -62,7 +20,7 @@ static uint32_t random_of(struct dispatch *d)
 	return d->random >> 8;
 }
 
-static void drop_body(struct dispatch *d, struct buf *body)
+void dispatch_drop_body(struct dispatch *d, struct buf *body)
 {
 	atomic_fetch_sub(d->memory, body->size);
 	buf_done(body);
@@ -70,7 +28,7 @@ static void drop_body(struct dispatch *d, struct buf *body)
 
 /* ---- attempts ---- */
 
-static struct attempt *begin(struct dispatch *d, struct schedule_item *item)
+struct attempt *dispatch_begin(struct dispatch *d, struct schedule_item *item)
 {
 	struct attempt *attempt = attempt_new(d->config, item, random_of(d));
 	if (attempt) {
@@ -84,13 +42,13 @@ static struct attempt *begin(struct dispatch *d, struct schedule_item *item)
 	return attempt;
 }
 
-static void end(struct dispatch *d, struct attempt *attempt)
+void dispatch_end(struct dispatch *d, struct attempt *attempt)
 {
 	*(attempt->prev ? &attempt->prev->next : &d->attempts) = attempt->next;
 	if (attempt->next) {
 		attempt->next->prev = attempt->prev;
 	}
-	drop_body(d, &attempt->item.body);
+	dispatch_drop_body(d, &attempt->item.body);
 	attempt_free(attempt);
 }
 
@@ -98,7 +56,7 @@ static void end(struct dispatch *d, struct attempt *attempt)
 static void give_back(struct dispatch *d, struct schedule_item *item)
 {
 	if (!schedule_return(d->schedule, item)) {
-		drop_body(d, &item->body);
+		dispatch_drop_body(d, &item->body);
 		d->rescan = true;
 	}
 }
@@ -106,7 +64,7 @@ static void give_back(struct dispatch *d, struct schedule_item *item)
 static void land(struct dispatch *d, struct attempt *attempt)
 {
 	schedule_land(d->schedule, attempt->item.id);
-	end(d, attempt);
+	dispatch_end(d, attempt);
 }
 
 /* When the store says that it is due again. */
@@ -127,23 +85,26 @@ static void on_committed(struct commit_job *job, enum store_result result)
 		/* A 2xx must never be forgotten: kept until there is room again. */
 		attempt->stalled = true;
 		if (!uv_is_active((uv_handle_t *)&d->timers[TIMER_STALLED])) {
-			uv_timer_start(&d->timers[TIMER_STALLED], on_stalled, AGAIN_MS, 0);
+			uv_timer_start(&d->timers[TIMER_STALLED], on_stalled, DISPATCH_AGAIN_MS,
+				       0);
 		}
 		return;
 	}
 	KILLPOINT("done-after");
-	int64_t now = now_of(d);
+	int64_t now = dispatch_now(d);
 	attempt_log(attempt, now, &d->tally);
 	if (result == STORE_OK) {
 		plan(d, &attempt->outcome, now);
 		land(d, attempt);
 	} else {
-		end(d, attempt); /* the process is ending: what may be undecided stays in flight */
+		dispatch_end(
+		    d,
+		    attempt); /* the process is ending: what may be undecided stays in flight */
 	}
-	pump(d);
+	dispatch_pump(d);
 }
 
-static void submit(struct dispatch *d, struct attempt *attempt)
+void dispatch_submit(struct dispatch *d, struct attempt *attempt)
 {
 	attempt->stalled = false;
 	attempt->outcome.job.port = d->port;
@@ -156,7 +117,7 @@ static void on_stalled(uv_timer_t *timer)
 	struct dispatch *d = timer->data;
 	for (struct attempt *attempt = d->attempts; attempt; attempt = attempt->next) {
 		if (attempt->stalled) {
-			submit(d, attempt);
+			dispatch_submit(d, attempt);
 		}
 	}
 }
@@ -172,13 +133,13 @@ static void on_done(void *owner, struct relay_mail *mail)
 	struct attempt *attempt = attempt_of(mail);
 	if (mail->outcome == RELAY_UNTRIED) {
 		give_back(d, &attempt->item);
-		end(d, attempt);
+		dispatch_end(d, attempt);
 	} else if (mail->outcome == RELAY_STOPPED) {
 		land(d, attempt);
 		d->rescan = true; /* it may have been released by now */
 	} else {
 		attempt_take_results(attempt);
-		submit(d, attempt);
+		dispatch_submit(d, attempt);
 	}
 }
 
@@ -186,11 +147,11 @@ static void on_room(void *owner, bool back)
 {
 	struct dispatch *d = owner;
 	if (back) {
-		d->back_at = now_of(d);
+		d->back_at = dispatch_now(d);
 		d->back = true;
 		d->rescan = true;
 	}
-	pump(d);
+	dispatch_pump(d);
 }
 
 static const struct relay_handler relay_calls = { .done = on_done, .room = on_room };
@@ -202,7 +163,7 @@ static struct attempt_times times_of(const struct dispatch *d)
 	struct timespec wall;
 	clock_gettime(CLOCK_REALTIME, &wall);
 	return (struct attempt_times){
-		.now = now_of(d),
+		.now = dispatch_now(d),
 		.wall = (int64_t)wall.tv_sec * 1000 + wall.tv_nsec / 1000000,
 		.back_at = d->back_at,
 	};
@@ -224,12 +185,12 @@ static void act(struct dispatch *d, struct attempt *attempt, enum attempt_load l
 		relay_send(d->relay, &attempt->mail);
 		break;
 	case ATTEMPT_DECIDED:
-		submit(d, attempt);
+		dispatch_submit(d, attempt);
 		break;
 	case ATTEMPT_DAMAGED:
 		/* It stays in flight: looked at once in the life of a process. */
 		log_damaged(attempt->item.id);
-		end(d, attempt);
+		dispatch_end(d, attempt);
 		break;
 	case ATTEMPT_FAILED:
 	case ATTEMPT_IDLE:
@@ -238,93 +199,42 @@ static void act(struct dispatch *d, struct attempt *attempt, enum attempt_load l
 	}
 }
 
-static enum attempt_load load(struct dispatch *d, struct attempt *attempt, const char *unreachable)
+enum attempt_load dispatch_load(struct dispatch *d, struct attempt *attempt,
+				const char *unreachable)
 {
 	struct attempt_times times = times_of(d);
 	struct store_txn *txn = store_begin_read(d->server->store, NULL);
-	enum attempt_load load =
+	enum attempt_load loaded =
 	    txn ? attempt_load(attempt, txn, &times, unreachable) : ATTEMPT_FAILED;
 	store_abort(txn);
-	return load;
+	return loaded;
 }
 
 /* False: no memory, no store. The index is looked at again in a while. */
 static bool start(struct dispatch *d, struct schedule_item *item)
 {
-	struct attempt *attempt = begin(d, item);
+	struct attempt *attempt = dispatch_begin(d, item);
 	if (!attempt) {
 		give_back(d, item);
 		return false;
 	}
-	enum attempt_load loaded = load(d, attempt, NULL);
+	enum attempt_load loaded = dispatch_load(d, attempt, NULL);
 	d->rescan = d->rescan || loaded == ATTEMPT_FAILED;
 	act(d, attempt, loaded);
 	return loaded != ATTEMPT_FAILED;
-}
-
-/* One key of the index. False when there is no more room for any. */
-static bool enter(struct dispatch *d, const struct queue_due *due, bool *more)
-{
-	struct schedule_item item = { .id = due->id, .account = due->account };
-	enum schedule_entry entry = schedule_enter(d->schedule, &item);
-	*more = *more || entry == SCHEDULE_SHARE || entry == SCHEDULE_FULL;
-	return entry != SCHEDULE_FULL;
-}
-
-/*
- * Brings due entries into the window, skipping accounts that have their share of it. One that was deferred before a smarthost
- * came back is due, wherever it stands, until a walk to the end finds none.
- */
-static void walk_index(struct dispatch *d, struct store_txn *txn, int64_t now)
-{
-	struct queue_due_walk walk;
-	struct queue_due due;
-	size_t found = 0;
-	bool more = false;
-	d->wake_at = now + LOOK_MS;
-	queue_due_begin(&walk, txn);
-	for (size_t keys = 0; queue_due_next(&walk, &due) && keys < WALK_KEYS; keys++) {
-		bool is_back = d->back && due.deferred_at && due.deferred_at <= d->back_at;
-		if (due.next_at > now && !is_back) {
-			d->wake_at = due.next_at < d->wake_at ? due.next_at : d->wake_at;
-			if (!d->back) {
-				break;
-			}
-			continue;
-		}
-		found++;
-		if (!enter(d, &due, &more)) {
-			break;
-		}
-	}
-	queue_due_end(&walk);
-	d->rescan = more;
-	d->back = d->back && (more || found);
-}
-
-static void walk(struct dispatch *d)
-{
-	struct store_txn *txn = store_begin_read(d->server->store, NULL);
-	if (txn) {
-		walk_index(d, txn, now_of(d));
-	} else {
-		d->wake_at = now_of(d) + AGAIN_MS;
-		d->rescan = false; /* until then */
-	}
-	store_abort(txn);
 }
 
 static void on_due(uv_timer_t *timer)
 {
 	struct dispatch *d = timer->data;
 	d->rescan = true;
-	pump(d);
+	dispatch_pump(d);
 }
 
 static void set_due_timer(struct dispatch *d)
 {
-	int64_t in = d->wake_at - now_of(d);
-	in = in < 1 ? 1 : in > LOOK_MS ? LOOK_MS : in;
+	int64_t in = d->wake_at - dispatch_now(d);
+	in = in < 1 ? 1 : in > DISPATCH_LOOK_MS ? DISPATCH_LOOK_MS : in;
 	uv_timer_start(&d->timers[TIMER_DUE], on_due, (uint64_t)in, 0);
 }
 
@@ -336,7 +246,7 @@ static void watch_relay(struct dispatch *d)
 	bool down = relay_is_down(d->relay, &in, &reason);
 	int64_t at = down ? (int64_t)uv_now(d->loop) + in : 0;
 	if (down && at > d->probe_at && in > 0) {
-		sweep_soon(d, 0);
+		due_sweep_soon(d, 0);
 	}
 	d->probe_at = at;
 }
@@ -346,8 +256,9 @@ static bool is_low(const struct dispatch *d)
 	return d->rescan && schedule_waiting(d->schedule) <= WINDOW_LOW && relay_room(d->relay);
 }
 
-/* Gives the relay all it has room for. Called whenever something may have changed; it is not entered twice. */
-static void pump(struct dispatch *d)
+/* Gives the relay all it has room for. Called whenever something may have changed; it is not
+ * entered twice. */
+void dispatch_pump(struct dispatch *d)
 {
 	struct schedule_item item;
 	bool fine = true;
@@ -362,10 +273,10 @@ static void pump(struct dispatch *d)
 		if (!fine || !is_low(d)) {
 			break;
 		}
-		walk(d);
+		due_walk(d);
 	}
 	if (!fine) {
-		d->wake_at = now_of(d) + AGAIN_MS;
+		d->wake_at = dispatch_now(d) + DISPATCH_AGAIN_MS;
 	}
 	if (!d->quitting) {
 		watch_relay(d);
@@ -373,59 +284,6 @@ static void pump(struct dispatch *d)
 	}
 	d->pumping = false;
 	d->changed(d->owner);
-}
-
-/* ---- while no smarthost can be reached ---- */
-
-/* True when the entry is one of those whose time may come later. */
-static bool sweep_entry(struct dispatch *d, uint64_t id, const char *reason)
-{
-	struct schedule_item item = { .id = id };
-	struct attempt *attempt = schedule_flies(d->schedule, id) ? NULL : begin(d, &item);
-	if (!attempt) {
-		return false;
-	}
-	bool decided = load(d, attempt, reason) == ATTEMPT_DECIDED;
-	bool young = attempt->outcome.duty == OUTCOME_MAIL;
-	if (decided && schedule_forget(d->schedule, id, &item)) {
-		drop_body(d, &item.body);
-	}
-	if (decided && schedule_launch(d->schedule, id)) {
-		submit(d, attempt);
-	} else {
-		end(d, attempt);
-	}
-	return young;
-}
-
-/*
- * Nothing is picked, but lifetimes go on. Ids grow, so the oldest entries come first; those held or waiting for their report
- * only are in the way, and passed.
- */
-static void on_sweep(uv_timer_t *timer)
-{
-	struct dispatch *d = timer->data;
-	int64_t in;
-	const char *reason;
-	if (d->quitting || !relay_is_down(d->relay, &in, &reason)) {
-		return;
-	}
-	size_t young = 0;
-	bool more = true;
-	for (size_t n = 0; more && n < SWEEP_ENTRIES && young < SWEEP_YOUNG; n++) {
-		struct store_txn *txn = store_begin_read(d->server->store, NULL);
-		more = txn && queue_list_next(txn, SPAN_NONE, d->swept, &d->swept) == STORE_OK;
-		store_abort(txn);
-		young += more && sweep_entry(d, d->swept, reason);
-	}
-	bool complete = !more || young == SWEEP_YOUNG;
-	d->swept = complete ? 0 : d->swept;
-	sweep_soon(d, complete ? SWEEP_MS : SWEEP_PAUSE_MS);
-}
-
-static void sweep_soon(struct dispatch *d, uint64_t ms)
-{
-	uv_timer_start(&d->timers[TIMER_SWEEP], on_sweep, ms, 0);
 }
 
 /* ---- what others say ---- */
@@ -436,7 +294,7 @@ void dispatch_fresh(struct dispatch *dispatch, struct span row, struct buf *body
 	struct queue_entry entry;
 	arena_init(&arena, QUEUE_ENTRY_MAX);
 	bool due = queue_unpack(row, &arena, &entry) && entry.state == QUEUE_READY &&
-	           entry.next_at <= now_of(dispatch);
+		   entry.next_at <= dispatch_now(dispatch);
 	if (due) {
 		struct schedule_item item = {
 			.id = entry.id,
@@ -448,7 +306,7 @@ void dispatch_fresh(struct dispatch *dispatch, struct span row, struct buf *body
 		due = entered == SCHEDULE_ENTERED || entered == SCHEDULE_KNOWN;
 	}
 	dispatch->rescan = dispatch->rescan || !due;
-	drop_body(dispatch, body);
+	dispatch_drop_body(dispatch, body);
 	arena_done(&arena);
 }
 
@@ -468,7 +326,7 @@ void dispatch_word(struct dispatch *dispatch, enum delivery_word word, uint64_t 
 	if (word == DELIVERY_RELEASED) {
 		dispatch->rescan = true;
 	} else if (schedule_forget(dispatch->schedule, id, &item)) {
-		drop_body(dispatch, &item.body);
+		dispatch_drop_body(dispatch, &item.body);
 	} else if (schedule_flies(dispatch->schedule, id)) {
 		stop_attempt(dispatch, id);
 	}
@@ -477,7 +335,7 @@ void dispatch_word(struct dispatch *dispatch, enum delivery_word word, uint64_t 
 void dispatch_look(struct dispatch *dispatch, bool rescan)
 {
 	dispatch->rescan = dispatch->rescan || rescan;
-	pump(dispatch);
+	dispatch_pump(dispatch);
 }
 
 void dispatch_reload(struct dispatch *dispatch)
@@ -491,7 +349,7 @@ void dispatch_flush(struct dispatch *dispatch)
 {
 	dispatch->rescan = true;
 	relay_wake(dispatch->relay);
-	pump(dispatch);
+	dispatch_pump(dispatch);
 }
 
 /* ---- life ---- */
@@ -515,7 +373,7 @@ static bool start_parts(struct dispatch *d, struct error *error)
 }
 
 struct dispatch *dispatch_new(struct server *server, uv_loop_t *loop, atomic_size_t *memory,
-                              void (*changed)(void *owner), void *owner, struct error *error)
+			      void (*changed)(void *owner), void *owner, struct error *error)
 {
 	struct dispatch *d = calloc(1, sizeof *d);
 	if (!d) {
@@ -569,10 +427,12 @@ void dispatch_quit(struct dispatch *dispatch, bool hard)
 	relay_quit(dispatch->relay, hard);
 	if (hard) {
 		uv_timer_stop(&dispatch->timers[TIMER_STALLED]);
-		for (struct attempt *next, *attempt = dispatch->attempts; attempt; attempt = next) {
+		for (struct attempt *next, *attempt = dispatch->attempts; attempt;
+		     attempt = next) {
 			next = attempt->next;
 			if (attempt->stalled) {
-				end(dispatch, attempt); /* after the restart it is sent again */
+				dispatch_end(dispatch,
+					     attempt); /* after the restart it is sent again */
 			}
 		}
 	}

@@ -20,7 +20,7 @@ struct link {
 	struct smtp_client *client;
 	bool connected;
 	bool shaking;
-	bool used;    /* has been ready once */
+	bool used; /* has been ready once */
 	bool idle;
 	bool unheard;
 	bool driving;
@@ -53,8 +53,9 @@ static void flush(struct link *link)
 }
 
 /*
- * RFC 5321 4.5.3.2, a phase at a time: the deadline moves when we wrote something or a phase began, never because a byte
- * came (a peer that says one a second would have us for ever). Replies to a pipelined group are waited for as one.
+ * RFC 5321 4.5.3.2, a phase at a time: the deadline moves when we wrote something or a phase
+ * began, never because a byte came (a peer that says one a second would have us for ever).
+ * Replies to a pipelined group are waited for as one.
  */
 static void set_deadline(struct link *link)
 {
@@ -63,7 +64,8 @@ static void set_deadline(struct link *link)
 		conn_deadline(link->conn, IDLE_PATIENCE);
 	} else if (link->wrote || patience != link->patience) {
 		int64_t recipients = link->mail ? (int64_t)link->mail->envelope.nrecipients : 0;
-		conn_deadline(link->conn, (int64_t)patience * 1000 + recipients * RECIPIENT_PATIENCE);
+		conn_deadline(link->conn,
+			      (int64_t)patience * 1000 + recipients * RECIPIENT_PATIENCE);
 	}
 	link->wrote = false;
 	link->patience = patience;
@@ -108,7 +110,11 @@ static void end_broken(struct link *link)
 		snprintf(reason, sizeof reason, "%s", failure);
 	}
 	bool handshake = link->shaking && link->options.tls == SMTP_CLIENT_TLS_MAY;
-	set_end(link, handshake ? LINK_NO_TLS : link->used ? LINK_ENDED : LINK_UNREACHED, reason);
+	set_end(link,
+		handshake    ? LINK_NO_TLS
+		: link->used ? LINK_ENDED
+			     : LINK_UNREACHED,
+		reason);
 	if (link->mail) {
 		link->mail->maybe_sent |= smtp_client_is_committed(link->client);
 		snprintf(link->mail->reason, sizeof link->mail->reason, "%s", reason);
@@ -116,7 +122,8 @@ static void end_broken(struct link *link)
 	}
 }
 
-/* The client learns that the connection is of no use; results that came before are still given out. */
+/* The client learns that the connection is of no use; results that came before are still given
+ * out. */
 static void lose(struct link *link, const char *why)
 {
 	if (link->mail) {
@@ -128,7 +135,8 @@ static void lose(struct link *link, const char *why)
 
 /* ---- the text ---- */
 
-/* As many rows as the output takes, in one short transaction. False when the text can not be had. */
+/* As many rows as the output takes, in one short transaction. False when the text can not be
+ * had. */
 static bool read_rows(struct link *link)
 {
 	struct relay_mail *mail = link->mail;
@@ -138,7 +146,8 @@ static bool read_rows(struct link *link)
 	while (fine && link->taken < mail->envelope.size &&
 	       out->len + conn_pending(link->conn) < CONN_OUTPUT_HIGH) {
 		struct span bytes;
-		fine = body_get(txn, mail->body_id, link->row, &bytes) == STORE_OK && bytes.len > 0;
+		fine = body_get(txn, mail->body_id, link->row, &bytes) == STORE_OK &&
+		       bytes.len > 0;
 		if (fine) {
 			smtp_client_body(link->client, bytes);
 			link->taken += bytes.len;
@@ -329,7 +338,8 @@ static bool connect_next(struct link *link)
 		return false;
 	}
 	const struct sockaddr_storage *address = &link->addresses[link->address++];
-	link->conn = conn_connect(link->options.loop, (const struct sockaddr *)address, &conn_calls, link);
+	link->conn = conn_connect(link->options.loop, (const struct sockaddr *)address,
+				  &conn_calls, link);
 	if (link->conn) {
 		link->reason[0] = '\0';
 		conn_deadline(link->conn, CONNECT_PATIENCE);
@@ -338,7 +348,7 @@ static bool connect_next(struct link *link)
 }
 
 struct link *link_open(const struct link_options *options, const struct link_handler *handler,
-                       void *owner)
+		       void *owner)
 {
 	struct link *link = calloc(1, sizeof *link);
 	if (!link) {
@@ -348,7 +358,8 @@ struct link *link_open(const struct link_options *options, const struct link_han
 	link->options = *options;
 	link->handler = handler;
 	link->owner = owner;
-	memcpy(link->addresses, options->addresses, options->naddresses * sizeof *link->addresses);
+	memcpy(link->addresses, options->addresses,
+	       options->naddresses * sizeof *link->addresses);
 	link->client = smtp_client_new(span_str(options->hostname), options->tls);
 	if (!link->client || !connect_next(link)) {
 		smtp_client_free(link->client);

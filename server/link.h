@@ -1,6 +1,7 @@
 /*
- * One link to a smarthost: a connection driven by proto/smtp_client. It tries the addresses in order, greets, goes
- * into TLS, and then carries one mail at a time. It decides nothing: the relay owns it and says what comes next.
+ * One link to a smarthost: a connection driven by proto/smtp_client. It tries the addresses in
+ * order, greets, goes into TLS, and then carries one mail at a time. It decides nothing: the
+ * relay owns it and says what comes next.
  */
 #ifndef GATEPOST_SERVER_LINK_H
 #define GATEPOST_SERVER_LINK_H
@@ -17,7 +18,8 @@ enum link_end {
 };
 
 struct link_handler {
-	/* Idle: link_send or link_quit may be called, now or later. An idle link quits by itself after a while. */
+	/* Idle: link_send or link_quit may be called, now or later. An idle link quits by
+	 * itself after a while. */
 	void (*ready)(void *owner);
 	/* The mail's outcome, reason and results are set; the results live within the call. */
 	void (*done)(void *owner, struct relay_mail *mail);
@@ -41,17 +43,19 @@ struct link_options {
 
 /* Begins to connect; call-backs follow, never from within this call. NULL without memory. */
 struct link *link_open(const struct link_options *options, const struct link_handler *handler,
-                       void *owner);
+		       void *owner);
 /* Begins a transaction; only when idle. */
 void link_send(struct link *link, struct relay_mail *mail);
-/* Before the final dot was written: cuts the link, and the mail ends STOPPED. False, and nothing happens, later. */
+/* Before the final dot was written: cuts the link, and the mail ends STOPPED. False, and
+ * nothing happens, later. */
 bool link_stop(struct link *link);
 /* QUIT and close; only when idle. */
 void link_quit(struct link *link);
 /* Closes at once; a mail ends BROKEN. `gone` follows later. */
 void link_cut(struct link *link, const char *why);
 
-/* The peer has said nothing since the last link_send: a link that was idle before it was stale, and the mail unseen. */
+/* The peer has said nothing since the last link_send: a link that was idle before it was stale,
+ * and the mail unseen. */
 bool link_is_unheard(const struct link *link);
 /* For the log: peer, cipher. NULL when it is gone. */
 const struct conn *link_conn(const struct link *link);

@@ -1,10 +1,12 @@
 /*
- * What becomes of an entry: what is to be done for it now, and the commit job that applies what came of it. The entry
- * is read again within the job: it may have been held, released or discarded while its mail was on the way. A 2xx
- * counts in any state, all else only while READY.
+ * What becomes of an entry: what is to be done for it now, and the commit job that applies what
+ * came of it. The entry is read again within the job: it may have been held, released or
+ * discarded while its mail was on the way. A 2xx counts in any state, all else only while
+ * READY.
  *
- * An entry is due at next_at. When its report_at is not later than that (or nothing is PENDING) the report is what is due,
- * else the mail. There is one report a message: it waits for the next attempt when there is one, and shares with that.
+ * An entry is due at next_at. When its report_at is not later than that (or nothing is PENDING)
+ * the report is what is due, else the mail. There is one report a message: it waits for the
+ * next attempt when there is one, and shares with that.
  */
 #ifndef GATEPOST_SERVER_OUTCOME_H
 #define GATEPOST_SERVER_OUTCOME_H
@@ -27,9 +29,10 @@ struct outcome_rules {
 	int64_t lifetime;
 };
 
-/* What is due first. `reachable`: a mail that was never tried is tried although its time is over. */
+/* What is due first. `reachable`: a mail that was never tried is tried although its time is
+ * over. */
 enum outcome_duty outcome_duty(const struct queue_entry *entry, int64_t now, int64_t lifetime,
-                               bool reachable);
+			       bool reachable);
 
 struct outcome_result {
 	uint32_t recipient; /* of the entry; MAIL only */

@@ -145,8 +145,9 @@ static void on_ready(void *owner)
 
 static bool was_stale(const struct berth *berth, const struct relay_mail *mail)
 {
-	return mail->outcome == RELAY_BROKEN && berth->mails > 1 && link_is_unheard(berth->link) &&
-	       !mail->maybe_sent && !mail->again && !berth->pool->closing;
+	return mail->outcome == RELAY_BROKEN && berth->mails > 1 &&
+	       link_is_unheard(berth->link) && !mail->maybe_sent && !mail->again &&
+	       !berth->pool->closing;
 }
 
 static enum smarthost_change judge(struct pool *pool, const struct relay_mail *mail)
@@ -212,7 +213,8 @@ static const struct link_handler link_calls = {
 
 /* ---- opening one ---- */
 
-static struct link *open_to(struct berth *berth, const struct sockaddr_storage *addresses, size_t n)
+static struct link *open_to(struct berth *berth, const struct sockaddr_storage *addresses,
+			    size_t n)
 {
 	struct pool *pool = berth->pool;
 	bool clear = pool->row->tls == SMTP_CLIENT_TLS_MAY && pool->in_clear > 0;
@@ -309,7 +311,8 @@ static void on_resolved(void *owner)
 	pool->options.handler->look(pool->options.owner);
 }
 
-static void take_row(struct pool *pool, struct config *config, const struct config_smarthost *row)
+static void take_row(struct pool *pool, struct config *config,
+		     const struct config_smarthost *row)
 {
 	config_ref(config);
 	config_unref(pool->config);
@@ -319,7 +322,7 @@ static void take_row(struct pool *pool, struct config *config, const struct conf
 }
 
 struct pool *pool_new(const struct pool_options *options, struct config *config,
-                      const struct config_smarthost *row)
+		      const struct config_smarthost *row)
 {
 	struct pool *pool = calloc(1, sizeof *pool);
 	if (!pool) {
@@ -327,7 +330,8 @@ struct pool *pool_new(const struct pool_options *options, struct config *config,
 	}
 	pool->options = *options;
 	pool->random = (uint32_t)uv_hrtime();
-	pool->resolver = resolver_new(options->loop, row->address, row->port, on_resolved, pool);
+	pool->resolver =
+	    resolver_new(options->loop, row->address, row->port, on_resolved, pool);
 	if (!pool->resolver) {
 		free(pool);
 		return NULL;
@@ -349,8 +353,9 @@ void pool_free(struct pool *pool)
 bool pool_reload(struct pool *pool, struct config *config, const struct config_smarthost *row)
 {
 	const struct config_smarthost *old = pool->row;
-	bool same = strcmp(old->name, row->name) == 0 && strcmp(old->address, row->address) == 0 &&
-	            old->port == row->port && old->tls == row->tls;
+	bool same = strcmp(old->name, row->name) == 0 &&
+		    strcmp(old->address, row->address) == 0 && old->port == row->port &&
+		    old->tls == row->tls;
 	if (same) {
 		take_row(pool, config, row);
 	}

@@ -177,7 +177,8 @@ static void add(struct schedule *s, struct schedule_item *item, bool in_front)
 }
 
 /* `before` is its neighbour in the account's line, NONE for the first. */
-static void take(struct schedule *s, uint32_t at, uint32_t before, struct schedule_item *item_out)
+static void take(struct schedule *s, uint32_t at, uint32_t before,
+		 struct schedule_item *item_out)
 {
 	struct candidate *candidate = &s->candidates[at];
 	uint32_t group_at = table_get(&s->accounts, candidate->item.account);
@@ -209,7 +210,8 @@ enum schedule_entry schedule_enter(struct schedule *schedule, struct schedule_it
 	if (room == 0) {
 		return SCHEDULE_FULL;
 	}
-	/* A dynamic threshold, as in the shared memory of switches: no number of accounts to guess. */
+	/* A dynamic threshold, as in the shared memory of switches: no number of accounts to
+	 * guess. */
 	uint32_t group = table_get(&schedule->accounts, item->account);
 	if (group != NONE && schedule->groups[group].n >= room) {
 		return SCHEDULE_SHARE;

@@ -1,7 +1,7 @@
 /*
- * Whose mail is next: a bounded window of due entries, turn and turn about between accounts, and the set of entries in
- * flight. Pure: no store, no clock, no loop. An id is at most once in here, waiting or in flight, so that nothing is sent
- * twice at a time.
+ * Whose mail is next: a bounded window of due entries, turn and turn about between accounts,
+ * and the set of entries in flight. Pure: no store, no clock, no loop. An id is at most once in
+ * here, waiting or in flight, so that nothing is sent twice at a time.
  */
 #ifndef GATEPOST_SERVER_SCHEDULE_H
 #define GATEPOST_SERVER_SCHEDULE_H
@@ -32,16 +32,19 @@ struct schedule *schedule_new(void);
 void schedule_free(struct schedule *schedule);
 
 /*
- * An account may fill as much of the window as it leaves free for others (half of it alone, a third when there are two):
- * one that has nothing waiting gets in as long as there is any room. On ENTERED `item->body` is taken over and emptied.
+ * An account may fill as much of the window as it leaves free for others (half of it alone, a
+ * third when there are two): one that has nothing waiting gets in as long as there is any room.
+ * On ENTERED `item->body` is taken over and emptied.
  */
 enum schedule_entry schedule_enter(struct schedule *schedule, struct schedule_item *item);
-/* The first of the account whose turn it is; it is in flight from now on. False when nothing waits or too much flies.
- * The caller owns the body. */
+/* The first of the account whose turn it is; it is in flight from now on. False when nothing
+ * waits or too much flies. The caller owns the body. */
 bool schedule_pick(struct schedule *schedule, struct schedule_item *item_out);
-/* What was picked could not be tried: first of its account again. False when there is no room: then it just landed. */
+/* What was picked could not be tried: first of its account again. False when there is no room:
+ * then it just landed. */
 bool schedule_return(struct schedule *schedule, struct schedule_item *item);
-/* An entry is worked on although it was not picked. False, unchanged, when it flies or too much does; it must not wait. */
+/* An entry is worked on although it was not picked. False, unchanged, when it flies or too much
+ * does; it must not wait. */
 bool schedule_launch(struct schedule *schedule, uint64_t id);
 bool schedule_flies(const struct schedule *schedule, uint64_t id);
 /* In flight no more. */
@@ -52,7 +55,8 @@ bool schedule_forget(struct schedule *schedule, uint64_t id, struct schedule_ite
 size_t schedule_waiting(const struct schedule *schedule);
 size_t schedule_flying(const struct schedule *schedule);
 
-/* ms until the next try: retry[tries], the last for ever, up to a tenth more or less as `random` has it; at least 1 s. */
+/* ms until the next try: retry[tries], the last for ever, up to a tenth more or less as
+ * `random` has it; at least 1 s. */
 int64_t schedule_retry(const int64_t *retry, size_t nretry, uint32_t tries, uint32_t random);
 
 #endif

@@ -1,8 +1,8 @@
 /*
- * What is known of one smarthost: its links by state, whether it may have more, and its back-off. Pure: no I/O, the
- * time is passed in. It is down when it could not be reached, or has cut several transactions in a row, and has no
- * link that works. Until a link was ready for mail (after cuts: until a transaction was answered) it is probed: one link at a
- * time.
+ * What is known of one smarthost: its links by state, whether it may have more, and its
+ * back-off. Pure: no I/O, the time is passed in. It is down when it could not be reached, or
+ * has cut several transactions in a row, and has no link that works. Until a link was ready for
+ * mail (after cuts: until a transaction was answered) it is probed: one link at a time.
  */
 #ifndef GATEPOST_SERVER_SMARTHOST_H
 #define GATEPOST_SERVER_SMARTHOST_H
@@ -11,7 +11,13 @@
 
 #define SMARTHOST_CUTS 3 /* transactions in a row */
 
-enum smarthost_link { SMARTHOST_OPENING, SMARTHOST_IDLE, SMARTHOST_BUSY, SMARTHOST_LEAVING, SMARTHOST_LINKS };
+enum smarthost_link {
+	SMARTHOST_OPENING,
+	SMARTHOST_IDLE,
+	SMARTHOST_BUSY,
+	SMARTHOST_LEAVING,
+	SMARTHOST_LINKS
+};
 
 struct smarthost {
 	unsigned connections;            /* most links */
@@ -21,7 +27,7 @@ struct smarthost {
 	unsigned cuts;                   /* in a row */
 	int64_t hold_until;              /* no new link before */
 	int64_t down_since;
-	char reason[256];                /* of the last failure */
+	char reason[256]; /* of the last failure */
 };
 
 /* Borrowed for a call. */
@@ -34,12 +40,15 @@ struct smarthost_backoff {
 /* What the log is to be told. */
 enum smarthost_change { SMARTHOST_SAME, SMARTHOST_CROWDED, SMARTHOST_DOWN, SMARTHOST_UP };
 
-/* A link never got to its first mail. While others work it is full, not down. Later failures of one burst count once. */
-enum smarthost_change smarthost_unreached(struct smarthost *host, const struct smarthost_backoff *backoff,
-                                          int64_t now, const char *reason);
+/* A link never got to its first mail. While others work it is full, not down. Later failures of
+ * one burst count once. */
+enum smarthost_change smarthost_unreached(struct smarthost *host,
+					  const struct smarthost_backoff *backoff, int64_t now,
+					  const char *reason);
 /* A transaction was cut. */
-enum smarthost_change smarthost_cut(struct smarthost *host, const struct smarthost_backoff *backoff,
-                                    int64_t now, const char *reason);
+enum smarthost_change smarthost_cut(struct smarthost *host,
+				    const struct smarthost_backoff *backoff, int64_t now,
+				    const char *reason);
 /* A new link is ready for its first mail. UP when it was down before. */
 enum smarthost_change smarthost_reached(struct smarthost *host);
 /* A transaction was answered, with whatever. The same. */

@@ -44,16 +44,23 @@ static struct config config = {
 
 static struct queue_recipient recipients[] = {
 	{ .address = { "sent@example.net", 16 }, .state = RECIPIENT_SENT },
-	{ .address = { "gone@example.net", 16 }, .state = RECIPIENT_FAILED, .code = 550,
-	  .status = { "5.1.1", 5 }, .answer = { "no such user", 12 } },
-	{ .address = { "late@example.net", 16 }, .state = RECIPIENT_FAILED, .code = 451,
-	  .status = { "4.4.7", 5 }, .answer = { "greylisted", 10 } },
+	{ .address = { "gone@example.net", 16 },
+	  .state = RECIPIENT_FAILED,
+	  .code = 550,
+	  .status = { "5.1.1", 5 },
+	  .answer = { "no such user", 12 } },
+	{ .address = { "late@example.net", 16 },
+	  .state = RECIPIENT_FAILED,
+	  .code = 451,
+	  .status = { "4.4.7", 5 },
+	  .answer = { "greylisted", 10 } },
 	{ .address = { "told@example.net", 16 }, .state = RECIPIENT_REPORTED, .code = 550 },
 	{ .address = { "wait@example.net", 16 }, .state = RECIPIENT_PENDING },
 };
 
 /* Puts a mail of `size` bytes of text behind its header, and makes the report on it. */
-static enum store_result report_on(struct place *place, uint64_t id, size_t size, struct buf *out)
+static enum store_result report_on(struct place *place, uint64_t id, size_t size,
+				   struct buf *out)
 {
 	struct buf text;
 	buf_init(&text, 1 << 20);
@@ -87,13 +94,17 @@ static void test_report(void **state)
 	static const struct {
 		size_t size;
 		bool whole;
-	} rows[] = { { 100, true }, { 30000, true }, { NOTICE_ORIGINAL_MAX - 100, true },
-		     { NOTICE_ORIGINAL_MAX + 100, false }, { 300000, false } };
+	} rows[] = { { 100, true },
+		     { 30000, true },
+		     { NOTICE_ORIGINAL_MAX - 100, true },
+		     { NOTICE_ORIGINAL_MAX + 100, false },
+		     { 300000, false } };
 	for (size_t i = 0; i < COUNT(rows); i++) {
 		struct buf out;
 		buf_init(&out, 1 << 20);
 		assert_int_equal(report_on(*state, i + 1, rows[i].size, &out), STORE_OK);
-		assert_true(has(&out, "To: <alice@example.org>") || has(&out, "To: alice@example.org"));
+		assert_true(has(&out, "To: <alice@example.org>") ||
+			    has(&out, "To: alice@example.org"));
 		assert_true(has(&out, "gone@example.net"));
 		assert_true(has(&out, "550 5.1.1 no such user"));
 		assert_true(has(&out, "late@example.net"));

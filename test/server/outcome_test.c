@@ -27,7 +27,8 @@ static struct queue_entry entry_with(const char *states)
 	for (size_t i = 0; i < n; i++) {
 		recipients[i] = (struct queue_recipient){
 			.address = span_str(addresses[i]),
-			.state = (enum queue_recipient_state)(strchr(letters, states[i]) - letters),
+			.state =
+			    (enum queue_recipient_state)(strchr(letters, states[i]) - letters),
 		};
 	}
 	return (struct queue_entry){
@@ -84,7 +85,9 @@ enum when { NOTHING, DUE_NOW, RETRY_1, RETRY_2, RETRY_3, AS_BEFORE, BEHIND_NEXT 
 
 static bool is_when(enum when when, int64_t at, int64_t before, const struct queue_entry *entry)
 {
-	static const int64_t waits[] = { [RETRY_1] = 30000, [RETRY_2] = 60000, [RETRY_3] = 120000 };
+	static const int64_t waits[] = {
+		[RETRY_1] = 30000, [RETRY_2] = 60000, [RETRY_3] = 120000
+	};
 	switch (when) {
 	case NOTHING:
 		return at == 0;
@@ -118,8 +121,9 @@ static void test_mail(void **state)
 		{ "P", "451", 0, 0, 0, "P", true, RETRY_1, NOTHING, true },
 		{ "P", "451", 0, 0, 1, "P", true, RETRY_2, NOTHING, true },
 		{ "P", "451", 0, 0, 9, "P", true, RETRY_3, NOTHING, true },
-		{ "P", "0", 0, 0, 0, "P", true, RETRY_1, NOTHING, true },   /* cut */
-		{ "P", "550", 0, 0, 0, "F", true, DUE_NOW, DUE_NOW, true }, /* the report is due */
+		{ "P", "0", 0, 0, 0, "P", true, RETRY_1, NOTHING, true }, /* cut */
+		{ "P", "550", 0, 0, 0, "F", true, DUE_NOW, DUE_NOW,
+		  true }, /* the report is due */
 		/* SH04: the 450 is tried again first, the report follows. */
 		{ "PPP", "250 450 550", 0, 0, 0, "SPF", true, RETRY_1, BEHIND_NEXT, true },
 		{ "SPF", "- 250", 0, 0, 1, "SSF", true, DUE_NOW, DUE_NOW, true },
@@ -131,7 +135,8 @@ static void test_mail(void **state)
 		/* HELD meanwhile: what was taken was taken, all else is as it was. */
 		{ "PPP", "250 450 550", 1, 0, 0, "SPP", true, AS_BEFORE, NOTHING, false },
 		{ "PP", "450 550", 1, 0, 0, "PP", false, AS_BEFORE, NOTHING, false },
-		{ "PS", "550 550", 0, 0, 0, "FS", true, DUE_NOW, DUE_NOW, true }, /* SENT is SENT */
+		{ "PS", "550 550", 0, 0, 0, "FS", true, DUE_NOW, DUE_NOW,
+		  true }, /* SENT is SENT */
 		{ "R", "250", 0, 0, 0, "R", true, RETRY_1, NOTHING, true },
 	};
 	for (size_t i = 0; i < COUNT(rows); i++) {
@@ -146,13 +151,15 @@ static void test_mail(void **state)
 		entry.sender = rows[i].null_sender ? SPAN_NONE : entry.sender;
 		entry.attempts = rows[i].attempts;
 		bool changed = outcome_apply(&outcome, &entry, NOW);
-		if (changed != rows[i].changed || strcmp(states_of(&entry), rows[i].after) != 0 ||
+		if (changed != rows[i].changed ||
+		    strcmp(states_of(&entry), rows[i].after) != 0 ||
 		    !is_when(rows[i].next, entry.next_at, before, &entry) ||
 		    !is_when(rows[i].report, entry.report_at, 0, &entry) ||
 		    entry.attempts != rows[i].attempts + rows[i].counted) {
-			fail_msg("row %zu: %s changed %d next %+lld report %+lld attempts %u", i,
-			         states_of(&entry), changed, (long long)(entry.next_at - NOW),
-			         (long long)(entry.report_at - NOW), entry.attempts);
+			fail_msg("row %zu: %s changed %d next %+lld report %+lld attempts %u",
+				 i, states_of(&entry), changed,
+				 (long long)(entry.next_at - NOW),
+				 (long long)(entry.report_at - NOW), entry.attempts);
 		}
 	}
 }
@@ -173,15 +180,18 @@ static void test_duty(void **state)
 		{ "SP", 0, 0, 0, 3, 0, NOW, 0, 0, OUTCOME_MAIL },
 		{ "P", 0, 0, 0, 1, LIFETIME, NOW, 0, 0, OUTCOME_EXPIRE },
 		{ "P", 0, 0, 0, 1, LIFETIME - 1, NOW, 0, 0, OUTCOME_MAIL },
-		{ "P", 0, 0, 0, 0, LIFETIME, NOW, 0, 0, OUTCOME_MAIL },   /* it had no chance yet */
-		{ "P", 0, 0, 1, 0, LIFETIME, NOW, 0, 0, OUTCOME_EXPIRE }, /* and will have none */
+		{ "P", 0, 0, 0, 0, LIFETIME, NOW, 0, 0,
+		  OUTCOME_MAIL }, /* it had no chance yet */
+		{ "P", 0, 0, 1, 0, LIFETIME, NOW, 0, 0,
+		  OUTCOME_EXPIRE }, /* and will have none */
 		{ "F", 0, 0, 0, 1, 0, NOW, NOW, NOW, OUTCOME_REPORT },
 		{ "FP", 0, 0, 0, 1, 0, NOW, NOW + 1, NOW, OUTCOME_MAIL },
 		{ "FP", 0, 0, 0, 1, 0, NOW, NOW, NOW, OUTCOME_REPORT },
 		{ "FS", 0, 0, 0, 1, LIFETIME, NOW, NOW, NOW, OUTCOME_REPORT },
 		{ "F", 0, 0, 0, 1, 0, NOW, NOW, NOW - LIFETIME, OUTCOME_GIVE_UP },
 		{ "F", 0, 1, 0, 1, 0, NOW, NOW, NOW, OUTCOME_GIVE_UP },
-		{ "F", 1, 0, 0, 1, 0, NOW, NOW, NOW, OUTCOME_NOTHING }, /* no report for a suspended one */
+		{ "F", 1, 0, 0, 1, 0, NOW, NOW, NOW,
+		  OUTCOME_NOTHING }, /* no report for a suspended one */
 	};
 	for (size_t i = 0; i < COUNT(rows); i++) {
 		struct queue_entry entry = entry_with(rows[i].states);
@@ -192,7 +202,8 @@ static void test_duty(void **state)
 		entry.next_at = rows[i].next_at;
 		entry.report_at = rows[i].report_at;
 		entry.failed_at = rows[i].failed_at;
-		enum outcome_duty duty = outcome_duty(&entry, NOW, LIFETIME, !rows[i].unreachable);
+		enum outcome_duty duty =
+		    outcome_duty(&entry, NOW, LIFETIME, !rows[i].unreachable);
 		if (duty != rows[i].duty) {
 			fail_msg("row %zu: %d", i, duty);
 		}
@@ -213,7 +224,8 @@ static void test_report(void **state)
 		{ "SF", 550, false, "SR", DUE_NOW, NOTHING }, /* no double bounce */
 		{ "SF", 451, false, "SF", RETRY_2, RETRY_2 },
 		{ "SF", 0, false, "SF", RETRY_2, RETRY_2 },
-		{ "FP", 250, false, "RP", RETRY_1, NOTHING }, /* the PENDING one as if there was no report */
+		{ "FP", 250, false, "RP", RETRY_1,
+		  NOTHING }, /* the PENDING one as if there was no report */
 		{ "FP", 451, false, "FP", RETRY_1, RETRY_2 },
 		{ "SF", 250, true, "SR", AS_BEFORE, DUE_NOW },
 		{ "SF", 451, true, "SF", AS_BEFORE, DUE_NOW },
@@ -276,7 +288,8 @@ static void test_expire(void **state)
 static void test_one_report(void **state)
 {
 	(void)state;
-	static const char *const attempts[] = { "550 450 450", "- 550 450", "- - 450", "- - 550" };
+	static const char *const attempts[] = { "550 450 450", "- 550 450", "- - 450",
+						"- - 550" };
 	struct queue_entry entry = entry_with("PPP");
 	struct outcome_result results[4];
 	int64_t now = NOW;
@@ -307,8 +320,12 @@ static void test_one_report(void **state)
 static void test_job(void **state)
 {
 	struct place *place = *state;
-	struct outcome_result sent = { .recipient = 0, .code = 250, .answer = SPAN_LIT("queued") };
-	struct outcome_result later = { .recipient = 0, .code = 451, .answer = SPAN_LIT("later") };
+	struct outcome_result sent = { .recipient = 0,
+				       .code = 250,
+				       .answer = SPAN_LIT("queued") };
+	struct outcome_result later = { .recipient = 0,
+					.code = 451,
+					.answer = SPAN_LIT("later") };
 	struct outcome outcome = outcome_of(OUTCOME_MAIL);
 	outcome.id = 7;
 	outcome.results = &later;

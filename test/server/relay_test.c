@@ -31,7 +31,6 @@ struct parcel {
 	char text[600];   /* of the first recipient */
 };
 
-
 static size_t ndone, nroom, nback;
 static bool looped_out;
 
@@ -44,13 +43,13 @@ static void done(void *owner, struct relay_mail *mail)
 	parcel->done = true;
 	ndone++;
 	int n = snprintf(parcel->result, sizeof parcel->result, "%s%s", names[mail->outcome],
-	                 mail->maybe_sent ? "?" : "");
+			 mail->maybe_sent ? "?" : "");
 	for (size_t i = 0; mail->results && i < mail->envelope.nrecipients; i++) {
 		n += snprintf(parcel->result + n, sizeof parcel->result - (size_t)n, "%s%u",
-		              i ? "," : " ", mail->results[i].code);
+			      i ? "," : " ", mail->results[i].code);
 	}
 	snprintf(parcel->text, sizeof parcel->text, "%s",
-	         mail->results ? mail->results[0].text : mail->reason);
+		 mail->results ? mail->results[0].text : mail->reason);
 }
 
 static void room(void *owner, bool back)
@@ -206,33 +205,73 @@ static void test_one_mail(void **state)
 		{ "all is well", { { 0 } }, "answered 250,250,250", "queued as FAKE", 1 },
 		{ "SH01 cut behind the dot", { { ".", "!", 0 } }, "broken? 0,0,0", "", 1 },
 		{ "SH02 4xx greeting", { { "<", "450 busy", 0 } }, "untried", "busy", 0 },
-		{ "SH02 5xx greeting", { { "<", "554 no service", 0 } }, "untried", "no service", 0 },
+		{ "SH02 5xx greeting",
+		  { { "<", "554 no service", 0 } },
+		  "untried",
+		  "no service",
+		  0 },
 		{ "SH02 4xx to EHLO", { { "EHLO", "451 later", 0 } }, "untried", "later", 0 },
-		{ "SH02 4xx to MAIL", { { "MAIL", "451 4.3.0 full", 0 } },
-		  "answered 451,451,451", "full", 0 },
-		{ "SH02 5xx to MAIL", { { "MAIL", "550 5.7.1 not you", 0 } },
-		  "answered 550,550,550", "not you", 0 },
-		{ "SH02 4xx to RCPT", { { "RCPT", "450 4.2.1 grey", 0 } },
-		  "answered 450,450,450", "grey", 0 },
-		{ "SH02 4xx to DATA", { { "DATA", "451 4.3.0 disk", 0 } },
-		  "answered 451,451,451", "disk", 0 },
-		{ "SH02 5xx to the dot", { { ".", "554 5.6.0 spam", 0 } },
-		  "answered 554,554,554", "spam", 0 },
-		{ "SH02 4xx to the dot", { { ".", "451 4.3.0 wait", 0 } },
-		  "answered 451,451,451", "wait", 0 },
-		{ "SH03 421 to MAIL", { { "MAIL", "421 4.3.2 going down!", 0 } },
-		  "broken 421,421,421", "going down", 0 },
-		{ "SH03 421 to the dot", { { ".", "421 4.3.2 going down!", 0 } },
-		  "broken 421,421,421", "going down", 0 },
-		{ "SH04 mixed", { { "RCPT TO:<b", "450 4.2.1 later", 0 },
-		                  { "RCPT TO:<c", "550 5.1.1 unknown", 0 } },
-		  "answered 250,450,550", "queued", 1 },
-		{ "SH04 mixed, and the dot refused", { { "RCPT TO:<c", "550 5.1.1 unknown", 0 },
-		                                       { ".", "451 4.3.0 wait", 0 } },
-		  "answered 451,451,550", "wait", 0 },
-		{ "SH05 250 in place of 354", { { "DATA", "250 what", 0 } }, "broken 0,0,0", "no sense", 0 },
-		{ "SH05 two replies", { { ".", "250 one\r\n250 two", 0 } },
-		  "answered 250,250,250", "one", 1 },
+		{ "SH02 4xx to MAIL",
+		  { { "MAIL", "451 4.3.0 full", 0 } },
+		  "answered 451,451,451",
+		  "full",
+		  0 },
+		{ "SH02 5xx to MAIL",
+		  { { "MAIL", "550 5.7.1 not you", 0 } },
+		  "answered 550,550,550",
+		  "not you",
+		  0 },
+		{ "SH02 4xx to RCPT",
+		  { { "RCPT", "450 4.2.1 grey", 0 } },
+		  "answered 450,450,450",
+		  "grey",
+		  0 },
+		{ "SH02 4xx to DATA",
+		  { { "DATA", "451 4.3.0 disk", 0 } },
+		  "answered 451,451,451",
+		  "disk",
+		  0 },
+		{ "SH02 5xx to the dot",
+		  { { ".", "554 5.6.0 spam", 0 } },
+		  "answered 554,554,554",
+		  "spam",
+		  0 },
+		{ "SH02 4xx to the dot",
+		  { { ".", "451 4.3.0 wait", 0 } },
+		  "answered 451,451,451",
+		  "wait",
+		  0 },
+		{ "SH03 421 to MAIL",
+		  { { "MAIL", "421 4.3.2 going down!", 0 } },
+		  "broken 421,421,421",
+		  "going down",
+		  0 },
+		{ "SH03 421 to the dot",
+		  { { ".", "421 4.3.2 going down!", 0 } },
+		  "broken 421,421,421",
+		  "going down",
+		  0 },
+		{ "SH04 mixed",
+		  { { "RCPT TO:<b", "450 4.2.1 later", 0 },
+		    { "RCPT TO:<c", "550 5.1.1 unknown", 0 } },
+		  "answered 250,450,550",
+		  "queued",
+		  1 },
+		{ "SH04 mixed, and the dot refused",
+		  { { "RCPT TO:<c", "550 5.1.1 unknown", 0 }, { ".", "451 4.3.0 wait", 0 } },
+		  "answered 451,451,550",
+		  "wait",
+		  0 },
+		{ "SH05 250 in place of 354",
+		  { { "DATA", "250 what", 0 } },
+		  "broken 0,0,0",
+		  "no sense",
+		  0 },
+		{ "SH05 two replies",
+		  { { ".", "250 one\r\n250 two", 0 } },
+		  "answered 250,250,250",
+		  "one",
+		  1 },
 		{ "no SMTP at all", { { "<", "SSH-2.0-OpenSSH", 0 } }, "untried", "SMTP", 0 },
 		{ "cut at RCPT", { { "RCPT TO:<b", "!", 0 } }, "broken 0,0,0", "", 0 },
 		{ "cut at once", { { "<", "!", 0 } }, "untried", "", 0 },
@@ -244,7 +283,8 @@ static void test_one_mail(void **state)
 		open_one();
 		send_parcel(&parcel);
 		run_until_done(1);
-		if (strcmp(parcel.result, rows[i].result) != 0 || !strstr(parcel.text, rows[i].text) ||
+		if (strcmp(parcel.result, rows[i].result) != 0 ||
+		    !strstr(parcel.text, rows[i].text) ||
 		    fake_count(&fakes[0], &fakes[0].nmails) - before != rows[i].arrived) {
 			fail_msg("%s: \"%s\" (%s)", rows[i].name, parcel.result, parcel.text);
 		}
@@ -252,7 +292,8 @@ static void test_one_mail(void **state)
 	}
 }
 
-/* Dots are stuffed, and the text is what the store has, to the byte, over several rows and more than a socket takes at once. */
+/* Dots are stuffed, and the text is what the store has, to the byte, over several rows and more
+ * than a socket takes at once. */
 static void test_text_from_the_store(void **state)
 {
 	(void)state;
@@ -266,7 +307,8 @@ static void test_text_from_the_store(void **state)
 		memcpy(text + sizes[i] - 2, "\r\n", 3);
 		struct store_txn *txn = writing(store);
 		uint32_t next;
-		assert_int_equal(body_put(txn, i + 1, 0, span_of(text, sizes[i]), &next), STORE_OK);
+		assert_int_equal(body_put(txn, i + 1, 0, span_of(text, sizes[i]), &next),
+				 STORE_OK);
 		commit(txn);
 		struct parcel parcel = parcel_of("");
 		parcel.mail.body_id = i + 1;
@@ -296,7 +338,8 @@ static void test_text_not_whole(void **state)
 	close_relay();
 }
 
-/* SH17: two addresses, the first dead. Here: the name has ::1, where nobody listens, and 127.0.0.1. */
+/* SH17: two addresses, the first dead. Here: the name has ::1, where nobody listens, and
+ * 127.0.0.1. */
 static void test_SH17_addresses_in_order(void **state)
 {
 	(void)state;
@@ -359,14 +402,15 @@ static void test_SH18_stale_link(void **state)
 	close_relay();
 }
 
-/* RSET is refused where it is needed: the mail has its answer, the next one takes a new link. */
+/* RSET is refused where it is needed: the mail has its answer, the next one takes a new link.
+ */
 static void test_SH18_rset_refused(void **state)
 {
 	(void)state;
 	struct parcel first = parcel_of(TEXT), second = parcel_of(TEXT);
 	fake_rules(&fakes[0], (const struct fake_rule[]){ { "RSET", "500 what", 0 },
-	                                                  { "RCPT", "450 4.2.1 grey", 3 },
-	                                                  { 0 } });
+							  { "RCPT", "450 4.2.1 grey", 3 },
+							  { 0 } });
 	open_one();
 	send_parcel(&first);
 	send_parcel(&second);
@@ -399,7 +443,8 @@ static void test_many(void **state)
 	close_relay();
 }
 
-/* RX12: dead. One connection a back-off, however many mails there are; all UNTRIED; back when it is back. */
+/* RX12: dead. One connection a back-off, however many mails there are; all UNTRIED; back when
+ * it is back. */
 static void test_RX12_down_and_back(void **state)
 {
 	(void)state;
@@ -464,8 +509,8 @@ static void test_crowded(void **state)
 	open_one();
 	/* The first link's 220, then two more, then no. */
 	fake_rules(&fakes[0], (const struct fake_rule[]){ { "<", "220 come in", 3 },
-	                                                  { "<", "421 4.7.0 too many!", 0 },
-	                                                  { 0 } });
+							  { "<", "421 4.7.0 too many!", 0 },
+							  { 0 } });
 	for (size_t i = 0; i < COUNT(parcels); i++) {
 		parcels[i] = parcel_of(TEXT);
 		send_parcel(&parcels[i]);
@@ -530,7 +575,8 @@ static void test_cuts(void **state)
 static void test_stop(void **state)
 {
 	(void)state;
-	struct parcel waits = parcel_of(TEXT), silent = parcel_of(TEXT), after = parcel_of(TEXT);
+	struct parcel waits = parcel_of(TEXT), silent = parcel_of(TEXT),
+		      after = parcel_of(TEXT);
 	open_one();
 	/* Before there is a link. */
 	send_parcel(&waits);
@@ -538,7 +584,8 @@ static void test_stop(void **state)
 	assert_true(waits.done);
 	assert_result(&waits, "stopped");
 	/* Before the final dot: RCPT is not answered. */
-	fake_rules(&fakes[0], (const struct fake_rule[]){ { "RCPT", "", 0 }, { 0 } });
+	fake_rules(&fakes[0],
+		   (const struct fake_rule[]){ { "RCPT", "", 0 }, { "DATA", "", 0 }, { 0 } });
 	send_parcel(&silent);
 	run_for(50);
 	assert_false(silent.done);
@@ -589,10 +636,10 @@ static void test_tls_fails(void **state)
 {
 	(void)state;
 	struct parcel parcel = parcel_of(TEXT);
-	fake_rules(&fakes[0], (const struct fake_rule[]){
-	                          { "EHLO", "250-fake\r\n250 STARTTLS", 0 },
-	                          { "STARTTLS", "220 go", 0 },
-	                          { 0 } });
+	fake_rules(&fakes[0],
+		   (const struct fake_rule[]){ { "EHLO", "250-fake\r\n250 STARTTLS", 0 },
+					       { "STARTTLS", "220 go", 0 },
+					       { 0 } });
 	open_one();
 	send_parcel(&parcel);
 	run_until_done(1);

@@ -39,7 +39,7 @@ static void assert_picked(size_t n, const char *want)
 	struct schedule_item item;
 	for (size_t i = 0; i < n && schedule_pick(schedule, &item); i++) {
 		at += (size_t)snprintf(text + at, sizeof text - at, "%s%llu", at ? " " : "",
-		                       (unsigned long long)item.id);
+				       (unsigned long long)item.id);
 		buf_done(&item.body);
 	}
 	assert_string_equal(text, want);
@@ -103,7 +103,8 @@ static void test_known(void **state)
 	assert_int_equal(enter(7, 1), SCHEDULE_ENTERED);
 }
 
-/* With n accounts that want all they can get, each has an equal share, and there is room for one more. */
+/* With n accounts that want all they can get, each has an equal share, and there is room for
+ * one more. */
 static void test_shares(void **state)
 {
 	static const struct {
@@ -264,20 +265,22 @@ static void test_retry(void **state)
 		uint32_t tries;
 		int64_t least, most;
 	} rows[] = {
-		{ retry, 3, 0, 27000, 33000 },      { retry, 3, 1, 54000, 66000 },
-		{ retry, 3, 2, 810000, 990000 },    { retry, 3, 3, 810000, 990000 },
+		{ retry, 3, 0, 27000, 33000 },         { retry, 3, 1, 54000, 66000 },
+		{ retry, 3, 2, 810000, 990000 },       { retry, 3, 3, 810000, 990000 },
 		{ retry, 3, 4000000, 810000, 990000 }, { quick, 1, 0, 1000, 1000 },
 	};
 	for (size_t i = 0; i < COUNT(rows); i++) {
 		int64_t seen_least = INT64_MAX, seen_most = 0;
 		for (uint32_t random = 0; random < 2000000; random += 997) {
-			int64_t in = schedule_retry(rows[i].retry, rows[i].n, rows[i].tries, random);
+			int64_t in =
+			    schedule_retry(rows[i].retry, rows[i].n, rows[i].tries, random);
 			assert_true(in >= rows[i].least && in <= rows[i].most);
 			seen_least = in < seen_least ? in : seen_least;
 			seen_most = in > seen_most ? in : seen_most;
 		}
 		/* Jitter is there at all. */
-		assert_true(rows[i].least == rows[i].most || seen_most - seen_least > rows[i].least / 10);
+		assert_true(rows[i].least == rows[i].most ||
+			    seen_most - seen_least > rows[i].least / 10);
 	}
 }
 

@@ -22,8 +22,9 @@ static int64_t wait_of(const struct smarthost *host)
 }
 
 /*
- * A life as letters: u unreached, c cut, r reached, a answered, w woken, > the back-off is over; i b o . a link becomes
- * idle, busy, opening, gone. Behind it: down, may open, room (of 4 links).
+ * A life as letters: u unreached, c cut, r reached, a answered, w woken, > the back-off is
+ * over; i b o . a link becomes idle, busy, opening, gone. Behind it: down, may open, room (of 4
+ * links).
  */
 static const struct {
 	const char *life;
@@ -31,27 +32,27 @@ static const struct {
 	bool may_open;
 	size_t room;
 } rows[] = {
-	{ "", false, true, 1 },           /* nothing is known: one link first */
-	{ "o", false, false, 1 },         /* it is on its way, and may be waited for */
-	{ "ori", false, true, 4 },        /* it works */
+	{ "", false, true, 1 },    /* nothing is known: one link first */
+	{ "o", false, false, 1 },  /* it is on its way, and may be waited for */
+	{ "ori", false, true, 4 }, /* it works */
 	{ "orb", false, true, 3 },
 	{ "orbbbb", false, false, 0 },
 	{ "orb.", false, true, 4 },
-	{ "u", true, false, 0 },          /* down */
-	{ "u>", true, true, 1 },          /* one probe */
+	{ "u", true, false, 0 }, /* down */
+	{ "u>", true, true, 1 }, /* one probe */
 	{ "u>o", true, false, 1 },
 	{ "u>u", true, false, 0 },
-	{ "uu", true, false, 0 },         /* a burst fails once */
-	{ "uw", true, true, 1 },          /* flush */
-	{ "u>ri", false, true, 4 },       /* back */
-	{ "rbu", false, false, 0 },       /* full, not down: the one we have is busy */
-	{ "rbiu", false, false, 1 },      /* the idle one takes a mail */
+	{ "uu", true, false, 0 },    /* a burst fails once */
+	{ "uw", true, true, 1 },     /* flush */
+	{ "u>ri", false, true, 4 },  /* back */
+	{ "rbu", false, false, 0 },  /* full, not down: the one we have is busy */
+	{ "rbiu", false, false, 1 }, /* the idle one takes a mail */
 	{ "rbu>", false, true, 3 },
 	{ "rcc", false, true, 4 },
-	{ "rccc", true, false, 0 },       /* cut three times in a row */
-	{ "rccacc", false, true, 4 },     /* not in a row */
+	{ "rccc", true, false, 0 },   /* cut three times in a row */
+	{ "rccacc", false, true, 4 }, /* not in a row */
 	{ "rccc>", true, true, 1 },
-	{ "rccc>r", true, true, 1 },      /* saying hello proves nothing here */
+	{ "rccc>r", true, true, 1 }, /* saying hello proves nothing here */
 	{ "rccc>ra", false, true, 4 },
 	{ "rccc>rc", true, false, 0 },
 };
@@ -112,8 +113,8 @@ static void test_lives(void **state)
 		    smarthost_may_open(&host, now) != rows[i].may_open ||
 		    smarthost_room(&host, now) != rows[i].room) {
 			fail_msg("\"%s\": down %d, may open %d, room %zu", rows[i].life,
-			         smarthost_is_down(&host), smarthost_may_open(&host, now),
-			         smarthost_room(&host, now));
+				 smarthost_is_down(&host), smarthost_may_open(&host, now),
+				 smarthost_room(&host, now));
 		}
 	}
 }
@@ -129,7 +130,7 @@ static void test_backoff_grows(void **state)
 		for (size_t i = 0; i < COUNT(waits); i++) {
 			struct smarthost_backoff backoff = backoff_for(waits[i]);
 			assert_int_equal(smarthost_unreached(&host, &backoff, now, "refused"),
-			                 SMARTHOST_DOWN);
+					 SMARTHOST_DOWN);
 			assert_int_equal(host.hold_until - now, waits[i]);
 			assert_int_equal(host.failures, i + 1);
 			now = host.hold_until;
@@ -146,11 +147,13 @@ static void test_changes(void **state)
 		const char *life;
 		enum smarthost_change last;
 	} changes[] = {
-		{ "r", SMARTHOST_SAME },  { "u", SMARTHOST_DOWN }, { "uu", SMARTHOST_SAME },
-		{ "u>u", SMARTHOST_DOWN }, { "u>r", SMARTHOST_UP }, { "u>ra", SMARTHOST_SAME },
-		{ "rbu", SMARTHOST_CROWDED }, { "rcc", SMARTHOST_SAME }, { "rccc", SMARTHOST_DOWN },
-		{ "rcccc", SMARTHOST_SAME }, { "rccc>r", SMARTHOST_SAME },
-		{ "rccc>ra", SMARTHOST_UP }, { "rccc>rc", SMARTHOST_DOWN },
+		{ "r", SMARTHOST_SAME },       { "u", SMARTHOST_DOWN },
+		{ "uu", SMARTHOST_SAME },      { "u>u", SMARTHOST_DOWN },
+		{ "u>r", SMARTHOST_UP },       { "u>ra", SMARTHOST_SAME },
+		{ "rbu", SMARTHOST_CROWDED },  { "rcc", SMARTHOST_SAME },
+		{ "rccc", SMARTHOST_DOWN },    { "rcccc", SMARTHOST_SAME },
+		{ "rccc>r", SMARTHOST_SAME },  { "rccc>ra", SMARTHOST_UP },
+		{ "rccc>rc", SMARTHOST_DOWN },
 	};
 	for (size_t i = 0; i < COUNT(changes); i++) {
 		struct smarthost host = { .connections = 4 };
@@ -171,7 +174,9 @@ static void test_hope(void **state)
 	static const struct {
 		const char *life;
 		bool hopeful;
-	} hopes[] = { { "", true }, { "u", false }, { "u>", true }, { "u>o", true }, { "rbu", true } };
+	} hopes[] = {
+		{ "", true }, { "u", false }, { "u>", true }, { "u>o", true }, { "rbu", true }
+	};
 	for (size_t i = 0; i < COUNT(hopes); i++) {
 		struct smarthost host = { .connections = 4 };
 		int64_t now = 1;
