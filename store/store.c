@@ -4,13 +4,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <lmdb.h>
-#include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "store/folder.h"
+#include "store/idle.h"
 #include "store/killpoint.h"
 #include "store/meta.h"
 #include "store/room.h"
@@ -35,19 +35,18 @@ struct store {
 	size_t page; /* bytes */
 	struct meta meta;
 	struct room room;
-	pthread_mutex_t idle_lock;
-	struct store_txn *idle; /* reads to be renewed: as many as ever ran at once */
+	struct idle reads;  /* to be renewed: as many as ever ran at once */
 	atomic_size_t open; /* transactions */
 	char dir[];
 };
 
 struct store_txn {
+	struct idle_link idle;
 	struct store *store;
 	MDB_txn *mdb;
 	bool writes;
 	enum store_result result; /* the first failure */
 	int code;                 /* LMDB's word for it; 0 when a row made no sense */
-	struct store_txn *next;   /* idle */
 };
 
 /* ---- codes, clock, ids ---- */
@@ -215,15 +214,6 @@ static enum store_result fill(struct store *store, int64_t longest_window, struc
 	return result;
 }
 
-static struct store_txn *take_idle(struct store *store)
-{
-	pthread_mutex_lock(&store->idle_lock);
-	struct store_txn *txn = store->idle;
-	store->idle = txn ? txn->next : NULL;
-	pthread_mutex_unlock(&store->idle_lock);
-	return txn;
-}
-
 static enum store_result open_parts(struct store *store, const struct store_options *options,
                                     struct error *error)
 {
@@ -250,7 +240,7 @@ enum store_result store_open(const char *dir, const struct store_options *option
 	}
 	memcpy(store->dir, dir, len);
 	store->claim = -1;
-	pthread_mutex_init(&store->idle_lock, NULL);
+	pthread_mutex_init(&store->reads.lock, NULL);
 	atomic_store(&store->room.size, options->size);
 	enum store_result result = open_parts(store, options, error);
 	if (result != STORE_OK) {
@@ -268,13 +258,14 @@ void store_close(struct store *store)
 		return;
 	}
 	assert(atomic_load(&store->open) == 0);
-	for (struct store_txn *txn = take_idle(store); txn; txn = take_idle(store)) {
+	struct store_txn *txn;
+	while ((txn = idle_take(&store->reads))) {
 		mdb_txn_abort(txn->mdb);
 		free(txn);
 	}
 	mdb_env_close(store->env);
 	folder_leave(store->claim);
-	pthread_mutex_destroy(&store->idle_lock);
+	pthread_mutex_destroy(&store->reads.lock);
 	free(store);
 }
 
@@ -323,15 +314,6 @@ void store_resize(struct store *store, uint64_t size)
 
 /* ---- transactions ---- */
 
-static void give_idle(struct store_txn *txn)
-{
-	struct store *store = txn->store;
-	pthread_mutex_lock(&store->idle_lock);
-	txn->next = store->idle;
-	store->idle = txn;
-	pthread_mutex_unlock(&store->idle_lock);
-}
-
 static int start(struct store_txn *txn)
 {
 	if (txn->mdb) {
@@ -347,9 +329,20 @@ static int start(struct store_txn *txn)
 	return code;
 }
 
+/*
+ * LMDB takes the number of a snapshot first and its roots then. When two commits came between,
+ * those are of the later one, which may not even be durable yet.
+ */
+static bool is_overtaken(const struct store_txn *txn)
+{
+	MDB_envinfo info;
+	return mdb_env_info(txn->store->env, &info) == 0 &&
+	       info.me_last_txnid > mdb_txn_id(txn->mdb) + 1;
+}
+
 static struct store_txn *begin(struct store *store, bool writes, struct error *error)
 {
-	struct store_txn *txn = writes ? NULL : take_idle(store);
+	struct store_txn *txn = writes ? NULL : idle_take(&store->reads);
 	txn = txn ? txn : calloc(1, sizeof *txn);
 	if (!txn) {
 		complain(store, ENOMEM, error);
@@ -357,6 +350,10 @@ static struct store_txn *begin(struct store *store, bool writes, struct error *e
 	}
 	*txn = (struct store_txn){ .store = store, .mdb = txn->mdb, .writes = writes };
 	int code = start(txn);
+	while (code == 0 && !writes && is_overtaken(txn)) {
+		mdb_txn_reset(txn->mdb);
+		code = start(txn);
+	}
 	if (code) {
 		complain(store, code, error);
 		mdb_txn_abort(txn->mdb);
@@ -388,7 +385,7 @@ void store_abort(struct store_txn *txn)
 		free(txn);
 	} else {
 		mdb_txn_reset(txn->mdb);
-		give_idle(txn);
+		idle_give(&txn->store->reads, &txn->idle);
 	}
 }
 

@@ -589,18 +589,21 @@ static void write_until_killed(struct place *place, int report)
 {
 	struct store *store = NULL;
 	struct store_options options = { .size = 1 << 30, .longest_window = WINDOW };
-	if (store_open(place->dir, &options, &store, NULL) != STORE_OK) {
+	struct error error = { "" };
+	if (store_open(place->dir, &options, &store, &error) != STORE_OK) {
+		fprintf(stderr, "%s\n", error.text);
 		_exit(1);
 	}
 	for (uint64_t id = count_rows(store, STORE_QUEUE);; id++) {
-		struct store_txn *txn = store_begin_write(store, NULL);
+		struct store_txn *txn = writing(store);
 		struct key key = key_id(id);
 		uint32_t next;
 		static const char bytes[3 * BODY_ROW];
 		body_put(txn, id, 0, span_of(bytes, sizeof bytes), &next);
 		store_put(txn, STORE_QUEUE, key_span(&key), SPAN_LIT("entry"));
-		if (store_commit(txn, NULL) != STORE_OK ||
+		if (store_commit(txn, &error) != STORE_OK ||
 		    write(report, &id, sizeof id) != sizeof id) {
+			fprintf(stderr, "%s\n", error.text);
 			_exit(1);
 		}
 	}
