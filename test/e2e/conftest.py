@@ -22,7 +22,7 @@ def sink(tmp_path):
 def postfix(tmp_path):
     postfix = Postfix(tmp_path).start()
     yield postfix
-    postfix.stop()
+    postfix.done()
 
 
 @pytest.fixture

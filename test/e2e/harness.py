@@ -12,7 +12,9 @@ import smtplib
 import socket
 import ssl
 import subprocess
+import threading
 import time
+import urllib.parse
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BUILD = os.environ.get("GATEPOST_BUILD", os.path.join(ROOT, "build", "asan"))
@@ -255,6 +257,37 @@ class Sink:
             return [line.split() for line in f.read().splitlines()]
 
 
+class Rules:
+    """A table of Postfix (tcp_table(5)) that changes without a reload: (regex, answer) rows for recipients."""
+
+    def __init__(self):
+        self.rows = []
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def accept(self):
+        while True:
+            try:
+                sock, _ = self.listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self.serve, args=(sock,), daemon=True).start()
+
+    def serve(self, sock):
+        with sock, sock.makefile("rw") as file:
+            for line in file:
+                key = urllib.parse.unquote(line.strip()[4:])
+                whole = "@" in key and not key.endswith("@")  # it also asks for parts of an address
+                answer = next((row[1] for row in self.rows if whole and re.search(row[0], key)), None)
+                file.write("200 %s\n" % urllib.parse.quote(answer, " ") if answer else "500 none\n")
+                file.flush()
+
+    def stop(self):
+        self.listener.shutdown(socket.SHUT_RDWR)
+        self.listener.close()
+
+
 class Postfix:
     """A real Postfix of our own: smtpd on a port, delivery into Maildirs below its folder."""
 
@@ -262,6 +295,8 @@ class Postfix:
         self.folder = os.path.join(str(folder), "postfix")
         self.port = free_port()
         self.maildir = os.path.join(self.folder, "mail", "box")
+        self.log_begin = 0
+        self.rules = Rules()
         for name in ("etc", "spool", "data", "mail"):
             os.makedirs(os.path.join(self.folder, name))
         open_path(folder)
@@ -313,7 +348,7 @@ virtual_gid_maps = static:%(gid)s
 virtual_mailbox_limit = 0
 message_size_limit = 52428800
 smtpd_recipient_limit = 2000
-smtpd_recipient_restrictions = check_recipient_access regexp:%(f)s/etc/access, permit_mynetworks, reject
+smtpd_recipient_restrictions = check_recipient_access tcp:127.0.0.1:%(rules)d, permit_mynetworks, reject
 smtpd_client_connection_count_limit = 0
 smtpd_tls_cert_file = %(cert)s
 smtpd_tls_key_file = %(key)s
@@ -323,20 +358,21 @@ default_transport = error:loopback only
 maximal_queue_lifetime = 1h
 enable_original_recipient = yes
 %(extra)s
-""" % {"f": f, "uid": nobody, "gid": group, "cert": cert, "key": key, "extra": extra}
+""" % {"f": f, "uid": nobody, "gid": group, "cert": cert, "key": key, "extra": extra,
+       "rules": self.rules.port}
         with open(os.path.join(f, "etc", "main.cf"), "w") as out:
             out.write(text)
         with open(os.path.join(f, "etc", "domains"), "w") as out:
             out.write("/./ OK\n")
         with open(os.path.join(f, "etc", "boxes"), "w") as out:
             out.write("/./ box/\n")
-        if not os.path.exists(os.path.join(f, "etc", "access")):
-            self.access("")
+        # Postfix waits while a file of its configuration is new.
+        for name in ("main.cf", "domains", "boxes"):
+            os.utime(os.path.join(f, "etc", name), (1, 1))
 
     def access(self, *lines):
-        """Rules for recipients, as "/^bad/ 550 5.1.1 no such user"; they hold from the next `reload` on."""
-        with open(os.path.join(self.folder, "etc", "access"), "w") as out:
-            out.write("".join(line + "\n" for line in lines))
+        """Rules for recipients, as "^bad 550 5.1.1 no such user"; they hold from now on."""
+        self.rules.rows = [line.split(" ", 1) for line in lines]
 
     def run(self, *words):
         return subprocess.run(["postfix", "-c", os.path.join(self.folder, "etc")] + list(words),
@@ -351,9 +387,23 @@ enable_original_recipient = yes
     def stop(self):
         self.run("stop")
 
+    def done(self):
+        self.stop()
+        self.rules.stop()
+
     def reload(self):
         done = self.run("reload")
         assert done.returncode == 0, done.stderr
+
+    def forget(self):
+        """As if freshly started."""
+        self.access()
+        self.main("")
+        self.reload()
+        for name in os.listdir(os.path.join(self.maildir, "new")) if os.path.isdir(self.maildir) else []:
+            os.unlink(os.path.join(self.maildir, "new", name))
+        with open(os.path.join(self.folder, "maillog")) as f:
+            self.log_begin = len(f.read())
 
     def pid(self):
         with open(os.path.join(self.folder, "spool", "pid", "master.pid")) as f:
@@ -376,7 +426,7 @@ enable_original_recipient = yes
 
     def log(self):
         with open(os.path.join(self.folder, "maillog"), errors="replace") as f:
-            return f.read()
+            return f.read()[self.log_begin:]
 
 
 def plain(user, password=PASSWORD):
