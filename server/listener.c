@@ -189,15 +189,20 @@ static void rest(struct bound *bound, const char *reason)
 	uv_close((uv_handle_t *)&bound->tcp, on_closed);
 }
 
-/* The lowest free descriptor tells how many there are; sockets come one at a time. */
+/* A new descriptor is the lowest free one: its number tells how many there are. */
+static bool is_last_descriptor(const struct bound *bound, int fd)
+{
+	return fd < 0 || (rlim_t)fd + FD_RESERVE >= bound->listener->fd_limit;
+}
+
 static bool is_short_of_descriptors(const struct bound *bound)
 {
 	int fd = fcntl(bound->fd, F_DUPFD_CLOEXEC, 0);
-	if (fd < 0) {
-		return true;
+	bool is_short = is_last_descriptor(bound, fd);
+	if (fd >= 0) {
+		close(fd);
 	}
-	close(fd);
-	return (rlim_t)fd + FD_RESERVE >= bound->listener->fd_limit;
+	return is_short;
 }
 
 static void on_connection(uv_stream_t *stream, int status)
@@ -207,10 +212,11 @@ static void on_connection(uv_stream_t *stream, int status)
 		rest(bound, uv_strerror(status));
 		return;
 	}
+	bool last = is_last_descriptor(bound, stream->accepted_fd);
 	session_accept(bound->listener->worker, stream, bound->config);
 	if (stream->accepted_fd != -1) {
 		rest(bound, "out of memory");
-	} else if (is_short_of_descriptors(bound)) {
+	} else if (last) {
 		rest(bound, NO_DESCRIPTORS);
 	}
 }
