@@ -205,6 +205,7 @@ void attempt_take_results(struct attempt *attempt)
 	attempt->outcome.results = results;
 	attempt->outcome.nresults = n;
 	attempt->mail.results = NULL;
+	attempt->smarthost = keep(attempt, attempt->mail.smarthost);
 	outcome_prepare(&attempt->outcome);
 }
 
@@ -276,7 +277,7 @@ static void log_group(const struct attempt *attempt, const struct outcome_result
 	struct log_line line;
 	begin_line(attempt, &line, (report ? report_events : mail_events)[verdict].event,
 		   (report ? report_events : mail_events)[verdict].level);
-	log_word(&line, "smarthost", span_str(attempt->mail.smarthost));
+	log_word(&line, "smarthost", attempt->smarthost);
 	log_number(&line, "nrcpt", (int64_t)n);
 	log_number(&line, "delay_ms", now - attempt->entry.accepted_at);
 	if (verdict == LATER && outcome->found && !outcome->held && !outcome->ended) {

@@ -24,6 +24,7 @@ struct attempt {
 	uint32_t *tried;                /* indices of the envelope's recipients */
 	struct outcome_result *results; /* room is made before the mail goes: a 2xx must not be
 					   lost for want of memory */
+	struct span smarthost;          /* who answered */
 	struct buf report;
 };
 

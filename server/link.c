@@ -30,6 +30,7 @@ struct link {
 	unsigned patience;
 	enum link_end end;
 	char reason[256];
+	char server_name[256]; /* for SNI, or "" */
 
 	struct relay_mail *mail;
 	uint32_t row;   /* of its body, the next to be read */
@@ -193,7 +194,8 @@ static bool step_tls(struct link *link)
 	if (!link->shaking) {
 		flush(link);
 		link->shaking = true;
-		conn_start_tls(link->conn, link->options.context, link->options.server_name);
+		const char *name = link->server_name[0] ? link->server_name : NULL;
+		conn_start_tls(link->conn, link->options.context, name);
 	}
 	return false;
 }
@@ -358,6 +360,10 @@ struct link *link_open(const struct link_options *options, const struct link_han
 	link->options = *options;
 	link->handler = handler;
 	link->owner = owner;
+	if (options->server_name) {
+		snprintf(link->server_name, sizeof link->server_name, "%s",
+			 options->server_name);
+	}
 	memcpy(link->addresses, options->addresses,
 	       options->naddresses * sizeof *link->addresses);
 	link->client = smtp_client_new(span_str(options->hostname), options->tls);
@@ -423,9 +429,8 @@ void link_quit(struct link *link)
 void link_cut(struct link *link, const char *why)
 {
 	if (link->ended) {
-		return;
-	}
-	if (link->mail) {
+		conn_abort(link->conn); /* no last words */
+	} else if (link->mail) {
 		lose(link, why);
 	} else {
 		set_end(link, LINK_ENDED, why);

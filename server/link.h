@@ -27,7 +27,7 @@ struct link_handler {
 	void (*gone)(void *owner, enum link_end end, const char *reason);
 };
 
-/* All borrowed; must live as long as the link. */
+/* Loop, store and context must live as long as the link; all else is copied. */
 struct link_options {
 	uv_loop_t *loop;
 	struct store *store;
@@ -35,7 +35,7 @@ struct link_options {
 	const char *hostname;    /* ours */
 	const char *server_name; /* for SNI, may be NULL */
 	enum smtp_client_tls tls;
-	const struct sockaddr_storage *addresses; /* copied */
+	const struct sockaddr_storage *addresses;
 	size_t naddresses;
 };
 

@@ -167,6 +167,7 @@ static void on_done(void *owner, struct relay_mail *mail)
 	struct berth *berth = owner;
 	struct pool *pool = berth->pool;
 	mail->berth = NULL;
+	mail->smarthost = pool->row->name;
 	if (mail->outcome != RELAY_ANSWERED) {
 		move(berth, SMARTHOST_LEAVING);
 	}
@@ -292,7 +293,6 @@ bool pool_give(struct pool *pool, struct relay_mail *mail)
 	move(berth, SMARTHOST_BUSY);
 	berth->mails++;
 	mail->berth = berth;
-	mail->smarthost = pool->row->name;
 	link_send(berth->link, mail);
 	return true;
 }
@@ -388,7 +388,7 @@ void pool_empty(struct pool *pool, bool hard)
 		} else if (berth->state == SMARTHOST_OPENING) {
 			move(berth, SMARTHOST_LEAVING);
 			link_cut(berth->link, "not needed any more");
-		} else if (hard && berth->state == SMARTHOST_BUSY) {
+		} else if (hard) {
 			link_cut(berth->link, "cut at shutdown");
 		}
 	}

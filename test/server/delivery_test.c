@@ -498,6 +498,50 @@ static void test_SH13_expired(void **state)
 	assert_non_null(strstr(bench->fake.mails[0].text, "4.4.7"));
 }
 
+/* What makes room must go on when there is none. */
+static void test_no_room(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < 50; i++) {
+		struct put put = put_of("a@x.org", "Subject: full\r\n\r\n");
+		commit_put(&put);
+	}
+	store_resize(bench->place.store, 1);
+	store_measure(bench->place.store);
+	assert_int_equal(store_room(bench->place.store), STORE_NO_ROOM);
+	start();
+	wait_for_queue(0);
+	assert_int_equal(bench->fake.nmails, 50);
+}
+
+/* A reload between two mails: a new pool for a new port, the old one's link says QUIT. */
+static void test_reload(void **state)
+{
+	(void)state;
+	static struct fake other; /* too large for a stack */
+	fake_start(&other, 0, 0);
+	start();
+	for (size_t i = 0; i < 2; i++) {
+		struct put put = put_of("a@x.org", "Subject: reload\r\n\r\n");
+		commit_put(&put);
+		hand_over(&put, true);
+		wait_for_queue(0);
+		if (i == 0) {
+			struct config *config = make_config(other.port);
+			pthread_mutex_lock(&bench->server.lock);
+			struct config *old = bench->server.config;
+			bench->server.config = bench->config = config;
+			pthread_mutex_unlock(&bench->server.lock);
+			config_unref(old);
+			delivery_reload(bench->server.delivery);
+		}
+	}
+	assert_int_equal(fake_count(&bench->fake, &bench->fake.nmails), 1);
+	assert_int_equal(fake_count(&other, &other.nmails), 1);
+	stop();
+	fake_stop(&other);
+}
+
 /* Stopped with mail on the way that is not answered: it is there for the next start. */
 static void test_stop(void **state)
 {
@@ -538,6 +582,8 @@ int main(void)
 		T(test_RX12_down),
 		T(test_back),
 		T(test_SH13_expired),
+		T(test_no_room),
+		T(test_reload),
 		T(test_stop),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -180,7 +180,7 @@ static inline int fake_work(struct fake *fake, struct fake_link *link)
 
 static inline void fake_read(struct fake *fake, struct fake_link *link)
 {
-	static char bytes[262144];
+	static _Thread_local char bytes[262144];
 	ssize_t n = recv(link->fd, bytes, sizeof bytes, 0);
 	if (n <= 0) {
 		fake_close(fake, link);
