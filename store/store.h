@@ -140,7 +140,5 @@ const char *store_library(void);
 
 /* A consistent copy of the open store, compacted, written to `fd` from its start. */
 enum store_result store_copy(struct store *store, int fd, struct error *error);
-/* The same into the file `path`, which must not exist; durable. Any thread but a loop's. */
-enum store_result store_backup(struct store *store, const char *path, struct error *error);
 
 #endif

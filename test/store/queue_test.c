@@ -395,6 +395,10 @@ static void usage(void **state)
 	assert_usage(txn, "alice", 2, 300);
 	assert_usage(txn, "", 1, 300);
 	assert_usage(txn, "alic", 0, 0);
+	struct queue_usage total;
+	assert_int_equal(queue_total(txn, &total), STORE_OK);
+	assert_int_equal(total.entries, 3);
+	assert_int_equal(total.bytes, 600);
 	queue_hold(txn, 2);
 	assert_usage(txn, "alice", 2, 300);
 	queue_remove(txn, 1);
