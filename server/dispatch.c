@@ -11,6 +11,7 @@
 
 #define WINDOW_LOW ((size_t)SCHEDULE_WINDOW / 4) /* fewer wait: the index is looked at */
 #define WALKS_MAX 16                             /* in one go */
+#define UNSURE_MAX 64 /* outcomes not yet durable: what a crash sends twice, beside what the links hold */
 
 static void on_stalled(uv_timer_t *timer);
 
@@ -251,9 +252,14 @@ static void watch_relay(struct dispatch *d)
 	d->probe_at = at;
 }
 
+static bool has_room(const struct dispatch *d)
+{
+	return relay_room(d->relay) && commit_port_outstanding(d->port) < UNSURE_MAX;
+}
+
 static bool is_low(const struct dispatch *d)
 {
-	return d->rescan && schedule_waiting(d->schedule) <= WINDOW_LOW && relay_room(d->relay);
+	return d->rescan && schedule_waiting(d->schedule) <= WINDOW_LOW && has_room(d);
 }
 
 /* Gives the relay all it has room for. Called whenever something may have changed; it is not
@@ -267,7 +273,7 @@ void dispatch_pump(struct dispatch *d)
 	}
 	d->pumping = true;
 	for (size_t walks = 0; fine && !d->quitting && walks < WALKS_MAX; walks++) {
-		while (fine && relay_room(d->relay) && schedule_pick(d->schedule, &item)) {
+		while (fine && has_room(d) && schedule_pick(d->schedule, &item)) {
 			fine = start(d, &item);
 		}
 		if (!fine || !is_low(d)) {
