@@ -131,6 +131,13 @@ static bool is_status(struct span status)
 	return end > 0 && (size_t)end == status.len;
 }
 
+/* Begins with the code of a reply: what else we know is no diagnosis of the smarthost's. */
+static bool is_reply(struct span text)
+{
+	return text.len > 3 && text.ptr[0] >= '2' && text.ptr[0] <= '5' && text.ptr[1] >= '0' &&
+	       text.ptr[1] <= '9' && text.ptr[2] >= '0' && text.ptr[2] <= '9' && text.ptr[3] == ' ';
+}
+
 /* For programs: RFC 3464 2.2 and 2.3. */
 static void put_status(const struct dsn *dsn, struct buf *out)
 {
@@ -148,7 +155,7 @@ static void put_status(const struct dsn *dsn, struct buf *out)
 		if (recipient->remote.len) {
 			FIELD(out, "Remote-MTA:", "dns; %.*s", SPAN_ARG(recipient->remote));
 		}
-		if (recipient->diagnostic.len) {
+		if (is_reply(recipient->diagnostic)) {
 			FIELD(out, "Diagnostic-Code:", "smtp; %.*s", SPAN_ARG(recipient->diagnostic));
 		}
 	}

@@ -8,7 +8,6 @@
 #include "server/peer.h"
 
 /* Our last words to a peer that does not read, and its end after them. */
-#define LINGER_MS 5000
 /* A backstop: owners wait above CONN_OUTPUT_HIGH. */
 #define OUTPUT_MAX ((size_t)64 * 1024 * 1024)
 /* What comes while paused is one read at most: reading stops with it. */
@@ -227,7 +226,7 @@ static void finish(struct conn *conn, const char *why, bool truncated)
 	conn->state = ENDING;
 	conn->why = why;
 	uv_idle_stop(&conn->kick);
-	uv_timer_start(&conn->timer, on_linger, LINGER_MS, 0);
+	uv_timer_start(&conn->timer, on_linger, CONN_LINGER_MS, 0);
 	settle(conn);
 }
 

@@ -57,6 +57,7 @@ void conn_deadline(struct conn *conn, int64_t ms);
 /* Flushes the output, says close_notify, waits for the peer's end (so that no reset eats our last words; five seconds
  * at most for all of it) and closes; `closed` follows later, and nothing else does. */
 void conn_close(struct conn *conn);
+#define CONN_LINGER_MS 2000
 /* Closes at once, by reset; `closed` follows later. */
 void conn_abort(struct conn *conn);
 

@@ -13,10 +13,11 @@
 /* What another thread says. */
 struct letter {
 	struct letter *next;
-	bool fresh; /* `row` and `body`; else `word` and `id` */
+	bool fresh; /* `due` and `body`; else `word` and `id` */
 	enum delivery_word word;
 	uint64_t id;
-	struct buf row, body;
+	struct queue_due due;
+	struct buf body;
 };
 
 struct inbox {
@@ -91,9 +92,7 @@ static void read_letters(struct delivery *delivery, struct letter *letter)
 	for (struct letter *next; letter; letter = next) {
 		next = letter->next;
 		if (letter->fresh) {
-			dispatch_fresh(delivery->dispatch, buf_span(&letter->row),
-				       &letter->body);
-			buf_done(&letter->row);
+			dispatch_fresh(delivery->dispatch, &letter->due, &letter->body);
 		} else {
 			dispatch_word(delivery->dispatch, letter->word, letter->id);
 		}
@@ -181,20 +180,18 @@ static bool is_flooded(struct delivery *delivery)
 	return flooded;
 }
 
-void delivery_hand_over(struct delivery *delivery, struct buf *row, struct buf *body)
+void delivery_hand_over(struct delivery *delivery, const struct queue_due *due, struct buf *body)
 {
 	struct letter *letter = is_flooded(delivery) ? NULL : calloc(1, sizeof *letter);
 	if (!letter || !take_body(delivery, body)) {
 		free(letter);
-		buf_done(row);
 		buf_done(body);
 		ring(delivery, &delivery->inbox.look);
 		return;
 	}
 	letter->fresh = true;
-	letter->row = *row;
+	letter->due = *due;
 	letter->body = *body;
-	*row = (struct buf){ .cap = row->cap };
 	*body = (struct buf){ .cap = body->cap };
 	post(delivery, letter);
 }
@@ -281,7 +278,6 @@ static void free_letters(struct delivery *delivery)
 {
 	for (struct letter *next, *letter = delivery->inbox.first; letter; letter = next) {
 		next = letter->next;
-		buf_done(&letter->row);
 		buf_done(&letter->body);
 		free(letter);
 	}

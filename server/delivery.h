@@ -9,6 +9,7 @@
 
 #include "proto/buf.h"
 #include "server/config.h"
+#include "store/queue.h"
 
 struct delivery;
 struct server;
@@ -24,9 +25,9 @@ void delivery_stop(struct delivery *delivery, int64_t ms);
 #define DELIVERY_BODY_MAX ((size_t)64 * 1024)
 #define DELIVERY_MEMORY ((size_t)32 * 1024 * 1024)
 
-/* A committed entry: its row (queue_pack) and, when it is small, its body; both are copied or
- * taken over: `row` and `body` are emptied. An empty body means: read it from the store. */
-void delivery_hand_over(struct delivery *delivery, struct buf *row, struct buf *body);
+/* A committed entry, as its due row has it, and, when it is small, its body, which is taken over or freed: emptied in any
+ * case. An empty body means: read it from the store. */
+void delivery_hand_over(struct delivery *delivery, const struct queue_due *due, struct buf *body);
 
 /* After the commit that did it. */
 enum delivery_word {

@@ -294,26 +294,17 @@ void dispatch_pump(struct dispatch *d)
 
 /* ---- what others say ---- */
 
-void dispatch_fresh(struct dispatch *dispatch, struct span row, struct buf *body)
+void dispatch_fresh(struct dispatch *dispatch, const struct queue_due *due, struct buf *body)
 {
-	struct arena arena;
-	struct queue_entry entry;
-	arena_init(&arena, QUEUE_ENTRY_MAX);
-	bool due = queue_unpack(row, &arena, &entry) && entry.state == QUEUE_READY &&
-		   entry.next_at <= dispatch_now(dispatch);
-	if (due) {
-		struct schedule_item item = {
-			.id = entry.id,
-			.account = queue_account_hash(entry.account),
-			.body = *body,
-		};
+	bool known = false;
+	if (due->next_at <= dispatch_now(dispatch)) {
+		struct schedule_item item = { .id = due->id, .account = due->account, .body = *body };
 		enum schedule_entry entered = schedule_enter(dispatch->schedule, &item);
 		*body = item.body;
-		due = entered == SCHEDULE_ENTERED || entered == SCHEDULE_KNOWN;
+		known = entered == SCHEDULE_ENTERED || entered == SCHEDULE_KNOWN;
 	}
-	dispatch->rescan = dispatch->rescan || !due;
+	dispatch->rescan = dispatch->rescan || !known;
 	dispatch_drop_body(dispatch, body);
-	arena_done(&arena);
 }
 
 static void stop_attempt(struct dispatch *d, uint64_t id)

@@ -21,7 +21,7 @@ struct dispatch *dispatch_new(struct server *server, uv_loop_t *loop, atomic_siz
 void dispatch_free(struct dispatch *dispatch);
 
 /* A committed entry; the body is taken over or dropped. */
-void dispatch_fresh(struct dispatch *dispatch, struct span row, struct buf *body);
+void dispatch_fresh(struct dispatch *dispatch, const struct queue_due *due, struct buf *body);
 void dispatch_word(struct dispatch *dispatch, enum delivery_word word, uint64_t id);
 /* Goes on; `rescan`: the index may have what was not told. */
 void dispatch_look(struct dispatch *dispatch, bool rescan);

@@ -303,14 +303,15 @@ static void log_queued(const struct intake *intake)
 
 static void hand_over(struct intake *intake)
 {
-	struct buf row;
 	struct buf none;
-	buf_init(&row, QUEUE_ENTRY_MAX);
 	buf_init(&none, 1);
-	queue_pack(&intake->entry, &row);
+	struct queue_due due = {
+		.next_at = intake->entry.next_at,
+		.id = intake->entry.id,
+		.account = queue_account_hash(intake->entry.account),
+	};
 	bool whole = intake->next_row == 0 && intake->fill.len <= DELIVERY_BODY_MAX;
-	delivery_hand_over(intake->worker->server->delivery, &row, whole ? &intake->fill : &none);
-	buf_done(&row);
+	delivery_hand_over(intake->worker->server->delivery, &due, whole ? &intake->fill : &none);
 }
 
 static void end_done(struct commit_job *job, enum store_result result)

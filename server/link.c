@@ -7,7 +7,7 @@
 #include "store/body.h"
 
 #define CONNECT_PATIENCE ((int64_t)15 * 1000)   /* for each address */
-#define IDLE_PATIENCE ((int64_t)10 * 1000)      /* then QUIT */
+#define IDLE_PATIENCE ((int64_t)500)            /* then QUIT: a link is for a burst */
 #define RECIPIENT_PATIENCE ((int64_t)10 * 1000) /* for each in a pipelined group */
 
 struct link {

@@ -754,7 +754,7 @@ static void test_close_cuts(void **state)
 	int64_t from = conn_now(server.conn);
 	conn_close(server.conn);
 	turn_until(&server.closed, 1);
-	assert_true((int64_t)uv_now(&loop) - from >= 5000);
+	assert_true((int64_t)uv_now(&loop) - from >= CONN_LINGER_MS);
 	assert_true(server.ours);
 	raw_done(&raw);
 }
