@@ -54,8 +54,8 @@ void conn_resume(struct conn *conn);
 /* `late` is called once after `ms`; a new call replaces it; 0 = none. Reading and writing do not move it. */
 void conn_deadline(struct conn *conn, int64_t ms);
 
-/* Flushes the output, says close_notify, waits for the peer's end (so that no reset eats our last words; five seconds
- * at most for all of it) and closes; `closed` follows later, and nothing else does. */
+/* Flushes the output, says close_notify, waits for the peer's end (so that no reset eats our last words;
+ * CONN_LINGER_MS for all of it) and closes; `closed` follows later, and nothing else does. */
 void conn_close(struct conn *conn);
 #define CONN_LINGER_MS 2000
 /* Closes at once, by reset; `closed` follows later. */
