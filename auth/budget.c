@@ -9,7 +9,8 @@
 static const struct unit {
 	char letter;
 	int64_t ms;
-} units[] = { /* longest first */
+} units[] = {
+	/* longest first */
 	{ 'd', (int64_t)24 * 3600 * 1000 },
 	{ 'h', (int64_t)3600 * 1000 },
 	{ 'm', (int64_t)60 * 1000 },

@@ -9,7 +9,7 @@
 
 #include "proto/buf.h"
 
-#define BUDGET_SLOTS 61
+#define BUDGET_SLOTS      61
 #define BUDGET_LIMITS_MAX 4
 #define BUDGET_WINDOW_MIN ((int64_t)60 * 1000)             /* a minute */
 #define BUDGET_WINDOW_MAX ((int64_t)31 * 24 * 3600 * 1000) /* a month */
@@ -42,8 +42,8 @@ void budget_limits_pack(const struct budget_limits *limits, struct buf *out);
 bool budget_limits_unpack(struct span row, struct budget_limits *limits_out);
 
 struct budget_ring {
-	int64_t window;  /* ms; 0: an empty ring of no window yet */
-	int64_t newest;  /* number of the newest slot: T / (window/60, rounded up) */
+	int64_t window; /* ms; 0: an empty ring of no window yet */
+	int64_t newest; /* number of the newest slot: T / (window/60, rounded up) */
 	uint32_t spent[BUDGET_SLOTS]; /* spent[n % 61] belongs to slot n, newest-60 .. newest */
 };
 

@@ -12,8 +12,8 @@
 
 /* From the configuration; borrowed, must live through the call. */
 struct gate_rules {
-	struct budget_limits limits;   /* where an account has none of its own */
-	const struct span *exempt;     /* canonical accounts, or patterns with * */
+	struct budget_limits limits; /* where an account has none of its own */
+	const struct span *exempt;   /* canonical accounts, or patterns with * */
 	size_t nexempt;
 };
 

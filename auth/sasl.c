@@ -15,11 +15,11 @@
 #define GATEPOST_SASL_PLUGINS "/usr/lib/sasl2"
 #endif
 
-#define SERVICE "smtp" /* RFC 4954 section 4, also for submission */
-#define VERIFIER "*authPassword"
-#define OUR_PLUGIN "gatepost"
+#define SERVICE        "smtp" /* RFC 4954 section 4, also for submission */
+#define VERIFIER       "*authPassword"
+#define OUR_PLUGIN     "gatepost"
 #define NAME_MAX_BYTES 255
-#define NOBODY "@" /* no account can be called so */
+#define NOBODY         "@" /* no account can be called so */
 
 /* What our verifiers can serve. SCRAM never shows us a password. */
 static const struct mechanism {
@@ -98,8 +98,8 @@ static int check_password(sasl_conn_t *conn, void *context, const char *user, co
                           unsigned len, struct propctx *props)
 {
 	struct sasl_attempt *attempt = context;
-	enum verifier_answer answer =
-	    verifier_check(&site.source, span_str(user), span_of(pass, len));
+	enum verifier_answer answer = verifier_check(&site.source, span_str(user),
+	                                             span_of(pass, len));
 	(void)conn;
 	(void)props;
 	attempt->checked = answer == VERIFIER_RIGHT;
@@ -296,8 +296,10 @@ static bool offer(const char *names, struct error *error)
 		rest = span_from(rest, name.len + 1);
 		const struct mechanism *mechanism = mechanism_find(name);
 		if (name.len && !mechanism) {
-			error_set(error, "SASL mechanism %.*s is not known: PLAIN, LOGIN and "
-			          "SCRAM-SHA-256 are", SPAN_ARG(name));
+			error_set(error,
+			          "SASL mechanism %.*s is not known: PLAIN, LOGIN and "
+			          "SCRAM-SHA-256 are",
+			          SPAN_ARG(name));
 			return false;
 		}
 		if (name.len && !is_offered(mechanism->name)) {
@@ -330,8 +332,8 @@ static bool mechanisms_are_there(struct error *error)
 {
 	const char *list = NULL;
 	struct sasl_attempt *probe = sasl_attempt_new(256);
-	bool ok = probe && sasl_listmech(probe->conn, NULL, " ", " ", " ", &list, NULL, NULL) ==
-	                       SASL_OK;
+	bool ok = probe &&
+	          sasl_listmech(probe->conn, NULL, " ", " ", " ", &list, NULL, NULL) == SASL_OK;
 	if (!ok) {
 		error_set(error, "Cyrus SASL offers no mechanism: no plugins in %s",
 		          GATEPOST_SASL_PLUGINS);
@@ -517,8 +519,8 @@ enum sasl_status sasl_attempt_start(struct sasl_attempt *attempt, struct span me
 	int code = sasl_server_start(attempt->conn, attempt->mechanism->name,
 	                             initial ? bytes : NULL,
 	                             initial ? (unsigned)initial->len : 0, &challenge, &len);
-	return attempt_end(attempt, attempt_status(attempt, code, span_of(challenge, len),
-	                                           challenge_out));
+	return attempt_end(
+	    attempt, attempt_status(attempt, code, span_of(challenge, len), challenge_out));
 }
 
 enum sasl_status sasl_attempt_step(struct sasl_attempt *attempt, struct span response,
@@ -529,8 +531,8 @@ enum sasl_status sasl_attempt_step(struct sasl_attempt *attempt, struct span res
 	assert(attempt->mechanism && !attempt->ended);
 	int code = sasl_server_step(attempt->conn, response.len ? response.ptr : "",
 	                            (unsigned)response.len, &challenge, &len);
-	return attempt_end(attempt, attempt_status(attempt, code, span_of(challenge, len),
-	                                           challenge_out));
+	return attempt_end(
+	    attempt, attempt_status(attempt, code, span_of(challenge, len), challenge_out));
 }
 
 struct span sasl_attempt_account(const struct sasl_attempt *attempt)

@@ -11,12 +11,12 @@
 #include "store/store.h"
 
 enum sasl_status {
-	SASL_MORE,        /* send the challenge, give the response to sasl_attempt_step */
-	SASL_GOOD,        /* sasl_attempt_account says who */
-	SASL_REFUSED,     /* wrong password, unknown user, malformed credentials: 535 */
+	SASL_MORE,         /* send the challenge, give the response to sasl_attempt_step */
+	SASL_GOOD,         /* sasl_attempt_account says who */
+	SASL_REFUSED,      /* wrong password, unknown user, malformed credentials: 535 */
 	SASL_NO_MECHANISM, /* not offered: 504 */
-	SASL_NO_INITIAL,  /* the mechanism speaks second: 501 */
-	SASL_UNAVAILABLE, /* store, memory: 454, not counted against the user */
+	SASL_NO_INITIAL,   /* the mechanism speaks second: 501 */
+	SASL_UNAVAILABLE,  /* store, memory: 454, not counted against the user */
 };
 
 struct sasl_rules {

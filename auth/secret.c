@@ -16,8 +16,8 @@
 #include <unistd.h>
 
 #define SALT_BYTES 16
-#define SALT_MAX 64
-#define SCHEME SPAN_LIT("SCRAM-SHA-256$")
+#define SALT_MAX   64
+#define SCHEME     SPAN_LIT("SCRAM-SHA-256$")
 
 struct verifier {
 	unsigned iterations;

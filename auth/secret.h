@@ -12,11 +12,11 @@
 
 #define SECRET_BYTES 32
 /* Of new accounts, unless configured: about 2 ms for a login that is not cached. */
-#define SECRET_ITERATIONS 10000
+#define SECRET_ITERATIONS     10000
 #define SECRET_ITERATIONS_MIN 4096
 #define SECRET_ITERATIONS_MAX 65536 /* Cyrus clients refuse more */
-#define SECRET_VERIFIER_MAX 192
-#define SECRET_PASSWORD_MAX 1024
+#define SECRET_VERIFIER_MAX   192
+#define SECRET_PASSWORD_MAX   1024
 
 struct secret_key {
 	unsigned char bytes[SECRET_BYTES];

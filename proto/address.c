@@ -39,7 +39,8 @@ static size_t run(struct span text, bool (*is)(char))
 
 /*
  * These say how many bytes at the front of `text` are the thing they are named after, 0 when
- * none are. They take what they can; a byte that fits nowhere stops them, and then their caller.
+ * none are. They take what they can; a byte that fits nowhere stops them, and then their
+ * caller.
  */
 static size_t label(struct span text)
 {
@@ -67,7 +68,8 @@ static size_t dotted(struct span text, size_t (*part)(struct span))
 	return n;
 }
 
-/* Quoted-string of RFC 5321 4.1.2: printable bytes and blanks, a backslash before any of them. */
+/* Quoted-string of RFC 5321 4.1.2: printable bytes and blanks, a backslash before any of them.
+ */
 static size_t quoted(struct span text)
 {
 	for (size_t i = 1; i < text.len; i++) {
@@ -118,8 +120,8 @@ static size_t local_part(struct span text)
 
 static enum address_result limits(const struct address *address)
 {
-	if (address->local.len > ADDRESS_LOCAL_MAX || address->domain.len > ADDRESS_DOMAIN_MAX ||
-	    address->whole.len > ADDRESS_MAX) {
+	if (address->local.len > ADDRESS_LOCAL_MAX ||
+	    address->domain.len > ADDRESS_DOMAIN_MAX || address->whole.len > ADDRESS_MAX) {
 		return ADDRESS_TOO_LONG;
 	}
 	if (run(address->whole, is_ascii) < address->whole.len) {
@@ -291,6 +293,6 @@ bool address_account(struct span login, struct span realm, struct buf *out)
 
 bool address_domain_is_valid(struct span text)
 {
-	return text.len > 0 && text.len <= ADDRESS_DOMAIN_MAX && run(text, is_ascii) == text.len &&
-	       domain(text) == text.len;
+	return text.len > 0 && text.len <= ADDRESS_DOMAIN_MAX &&
+	       run(text, is_ascii) == text.len && domain(text) == text.len;
 }

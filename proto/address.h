@@ -7,9 +7,9 @@
 
 #include "proto/buf.h"
 
-#define ADDRESS_MAX 254 /* a path of 256 octets (4.5.3.1.3) less its brackets */
-#define ADDRESS_LOCAL_MAX 64
-#define ADDRESS_DOMAIN_MAX 255
+#define ADDRESS_MAX         254 /* a path of 256 octets (4.5.3.1.3) less its brackets */
+#define ADDRESS_LOCAL_MAX   64
+#define ADDRESS_DOMAIN_MAX  255
 #define ADDRESS_ACCOUNT_MAX 255
 
 enum address_result {
@@ -22,7 +22,8 @@ enum address_result {
 };
 
 struct address {
-	struct span local;  /* as written, quotes and backslashes included; points into the input */
+	struct span
+	    local; /* as written, quotes and backslashes included; points into the input */
 	struct span domain; /* without the @ and a dot at its end; a literal keeps its [] */
 	struct span whole;  /* local@domain as written, source route and last dot stripped */
 };
@@ -46,15 +47,15 @@ enum address_result address_parse(struct span text, struct address *address_out)
 void address_key(const struct address *address, struct buf *out);
 
 /*
- * Appends the canonical account name of a login: ASCII lower case, `@domain` added when there is
- * none (and `domain` is not empty). False, with `out` unchanged, when a side of the @ is empty,
- * or with control bytes, blanks (at the ends too), bytes above 127, more than one @, or over
- * ADDRESS_ACCOUNT_MAX bytes in the end. The name of a name is the name.
+ * Appends the canonical account name of a login: ASCII lower case, `@domain` added when there
+ * is none (and `domain` is not empty). False, with `out` unchanged, when a side of the @ is
+ * empty, or with control bytes, blanks (at the ends too), bytes above 127, more than one @, or
+ * over ADDRESS_ACCOUNT_MAX bytes in the end. The name of a name is the name.
  */
 bool address_account(struct span login, struct span domain, struct buf *out);
 
-/* A domain name (labels of letters, digits, inner hyphens and underscores; no dot at the end) or
- * an IPv4 or IPv6 address literal, of at most ADDRESS_DOMAIN_MAX bytes. */
+/* A domain name (labels of letters, digits, inner hyphens and underscores; no dot at the end)
+ * or an IPv4 or IPv6 address literal, of at most ADDRESS_DOMAIN_MAX bytes. */
 bool address_domain_is_valid(struct span domain);
 
 #endif

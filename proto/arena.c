@@ -3,7 +3,7 @@
 #include <stdalign.h>
 #include <stdlib.h>
 
-#define ALIGN alignof(max_align_t)
+#define ALIGN       alignof(max_align_t)
 #define BLOCK_BYTES ((size_t)2048)
 
 struct arena_block {
@@ -45,9 +45,11 @@ void *arena_alloc(struct arena *arena, size_t n)
 			return NULL;
 		}
 		block->size = size;
-		/* A block made for one big thing goes behind: what is left of the first is still used. */
-		struct arena_block **at = arena->blocks && size > BLOCK_BYTES ? &arena->blocks->next
-		                                                             : &arena->blocks;
+		/* A block made for one big thing goes behind: what is left of the first is
+		 * still used. */
+		struct arena_block **at = arena->blocks && size > BLOCK_BYTES
+		                              ? &arena->blocks->next
+		                              : &arena->blocks;
 		block->next = *at;
 		*at = block;
 	}

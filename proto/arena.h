@@ -21,7 +21,8 @@ void arena_done(struct arena *arena);
 
 /* Zeroed bytes, aligned for any type. They live until arena_done. NULL when beyond the cap. */
 void *arena_alloc(struct arena *arena, size_t n);
-/* A copy of `bytes`, followed by a NUL that is not counted. On failure `copy_out` is untouched. */
+/* A copy of `bytes`, followed by a NUL that is not counted. On failure `copy_out` is untouched.
+ */
 bool arena_copy(struct arena *arena, struct span bytes, struct span *copy_out);
 
 #endif

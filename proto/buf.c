@@ -32,8 +32,9 @@ static bool resize(struct buf *buf, size_t want)
 		return true;
 	}
 	char *block = buf->ptr ? buf->ptr - buf->head : NULL;
-	/* Moving pays only where much was dropped: a full queue that is drained byte by byte would
-	 * be moved at each put. Otherwise it grows, by half, so that a byte is moved O(1) times. */
+	/* Moving pays only where much was dropped: a full queue that is drained byte by byte
+	 * would be moved at each put. Otherwise it grows, by half, so that a byte is moved O(1)
+	 * times. */
 	if (!block || buf->head < buf->size / 2 || want > buf->size) {
 		size_t size = buf->size < 128 ? 128 : buf->size + buf->size / 2;
 		size = size < buf->head + want ? buf->head + want : size;
@@ -98,8 +99,10 @@ bool buf_vprintf(struct buf *buf, const char *format, va_list args)
 	va_copy(again, args);
 	int n = vsnprintf(NULL, 0, format, again);
 	va_end(again);
-	/* vsnprintf also writes a NUL: it needs one byte that is not counted against the cap. */
-	bool fits = n >= 0 && buf_reserve(buf, (size_t)n) && resize(buf, buf->len + (size_t)n + 1);
+	/* vsnprintf also writes a NUL: it needs one byte that is not counted against the cap.
+	 */
+	bool fits = n >= 0 && buf_reserve(buf, (size_t)n) &&
+	            resize(buf, buf->len + (size_t)n + 1);
 	if (fits) {
 		vsnprintf(buf->ptr + buf->len, (size_t)n + 1, format, args);
 		buf->len += (size_t)n;

@@ -13,7 +13,7 @@
 #include <stdarg.h>
 
 struct buf {
-	char *ptr;   /* the live bytes: ptr[0] .. ptr[len-1] */
+	char *ptr; /* the live bytes: ptr[0] .. ptr[len-1] */
 	size_t len;
 	size_t head; /* dropped bytes in front of ptr, reclaimed on growth */
 	size_t size; /* bytes allocated, head included */
@@ -34,8 +34,8 @@ bool buf_printf(struct buf *buf, const char *format, ...) __attribute__((format(
 bool buf_vprintf(struct buf *buf, const char *format, va_list args)
     __attribute__((format(printf, 2, 0)));
 
-/* Room for `n` more bytes, to be written by the caller and counted with buf_grow; NULL when it fails.
- * Valid until the next call with this buffer. */
+/* Room for `n` more bytes, to be written by the caller and counted with buf_grow; NULL when it
+ * fails. Valid until the next call with this buffer. */
 char *buf_reserve(struct buf *buf, size_t n);
 /* Counts `n` bytes that were written behind a buf_reserve of at least as many. */
 void buf_grow(struct buf *buf, size_t n);

@@ -6,7 +6,7 @@
 #include <stdio.h>
 
 #define TEXT_LINE_MAX 998 /* RFC 5322 2.1.1 */
-#define FIELD_MAX ((size_t)64 * 1024)
+#define FIELD_MAX     ((size_t)64 * 1024)
 
 /* Names that belong to one report. */
 struct names {
@@ -29,7 +29,7 @@ put_line(struct buf *out, const char *lead, const char *indent, const char *form
 }
 
 #define FIELD(out, lead, ...) put_line((out), lead, " ", __VA_ARGS__)
-#define PARAGRAPH(out, ...) put_line((out), "", "", __VA_ARGS__)
+#define PARAGRAPH(out, ...)   put_line((out), "", "", __VA_ARGS__)
 
 static void put_date(struct buf *out, const char *lead, int64_t seconds)
 {
@@ -54,23 +54,25 @@ static void choose_names(const struct dsn *dsn, struct names *names_out)
 	/* A sender may foresee our boundary; no message holds all of them. */
 	unsigned turn = 0;
 	do {
-		snprintf(names_out->boundary, sizeof names_out->boundary, "=_%s.%u", names_out->tag,
-		         turn++);
+		snprintf(names_out->boundary, sizeof names_out->boundary, "=_%s.%u",
+		         names_out->tag, turn++);
 	} while (dsn->original.len && memmem(dsn->original.ptr, dsn->original.len,
 	                                     names_out->boundary, strlen(names_out->boundary)));
 }
 
 static void put_header(const struct dsn *dsn, const struct names *names, struct buf *out)
 {
-	FIELD(out, "From:", "Mail Delivery System <MAILER-DAEMON@%.*s>", SPAN_ARG(dsn->hostname));
+	FIELD(out, "From:", "Mail Delivery System <MAILER-DAEMON@%.*s>",
+	      SPAN_ARG(dsn->hostname));
 	FIELD(out, "To:", "<%.*s>", SPAN_ARG(dsn->to));
 	FIELD(out, "Subject:", "Undelivered mail returned to sender");
 	put_date(out, "Date:", dsn->now);
 	FIELD(out, "Message-ID:", "<dsn.%s@%.*s>", names->tag, SPAN_ARG(dsn->hostname));
 	FIELD(out, "Auto-Submitted:", "auto-replied"); /* RFC 3834 5: nobody shall answer it */
 	FIELD(out, "MIME-Version:", "1.0");
-	FIELD(out, "Content-Type:",
-	      "multipart/report; report-type=delivery-status; boundary=\"%s\"", names->boundary);
+	FIELD(out,
+	      "Content-Type:", "multipart/report; report-type=delivery-status; boundary=\"%s\"",
+	      names->boundary);
 	if (dsn->eight_bit) {
 		FIELD(out, "Content-Transfer-Encoding:", "8bit");
 	}
@@ -106,8 +108,9 @@ static void put_explanation(const struct dsn *dsn, struct buf *out)
 {
 	PARAGRAPH(out, "This is the mail system at %.*s.", SPAN_ARG(dsn->hostname));
 	buf_put_str(out, "\r\n");
-	PARAGRAPH(out, "Your message could not be delivered to the following %s. "
-	               "It will not be tried again.",
+	PARAGRAPH(out,
+	          "Your message could not be delivered to the following %s. "
+	          "It will not be tried again.",
 	          dsn->nrecipients == 1 ? "address" : "addresses");
 	for (size_t i = 0; i < dsn->nrecipients; i++) {
 		buf_put_str(out, "\r\n");
@@ -115,8 +118,9 @@ static void put_explanation(const struct dsn *dsn, struct buf *out)
 		put_answer(&dsn->recipients[i], out);
 	}
 	buf_put_str(out, "\r\n");
-	PARAGRAPH(out, "%s attached. If you need help, show this mail to your postmaster; "
-	               "your message had the queue id %.*s.",
+	PARAGRAPH(out,
+	          "%s attached. If you need help, show this mail to your postmaster; "
+	          "your message had the queue id %.*s.",
 	          dsn->header_only ? "The header of your message is" : "Your message is",
 	          SPAN_ARG(dsn->id));
 }
@@ -135,7 +139,8 @@ static bool is_status(struct span status)
 static bool is_reply(struct span text)
 {
 	return text.len > 3 && text.ptr[0] >= '2' && text.ptr[0] <= '5' && text.ptr[1] >= '0' &&
-	       text.ptr[1] <= '9' && text.ptr[2] >= '0' && text.ptr[2] <= '9' && text.ptr[3] == ' ';
+	       text.ptr[1] <= '9' && text.ptr[2] >= '0' && text.ptr[2] <= '9' &&
+	       text.ptr[3] == ' ';
 }
 
 /* For programs: RFC 3464 2.2 and 2.3. */
@@ -156,7 +161,8 @@ static void put_status(const struct dsn *dsn, struct buf *out)
 			FIELD(out, "Remote-MTA:", "dns; %.*s", SPAN_ARG(recipient->remote));
 		}
 		if (is_reply(recipient->diagnostic)) {
-			FIELD(out, "Diagnostic-Code:", "smtp; %.*s", SPAN_ARG(recipient->diagnostic));
+			FIELD(out, "Diagnostic-Code:", "smtp; %.*s",
+			      SPAN_ARG(recipient->diagnostic));
 		}
 	}
 }

@@ -6,10 +6,10 @@
 #include <stdio.h>
 #include <time.h>
 
-#define WIDTH 78     /* RFC 5322 2.1.1: should not be more ... */
-#define WORD_MAX 900 /* ... and must not be more than 998, indentation included */
-#define HELO_MAX 255
-#define YEAR_1 INT64_C(-62135596800)
+#define WIDTH          78  /* RFC 5322 2.1.1: should not be more ... */
+#define WORD_MAX       900 /* ... and must not be more than 998, indentation included */
+#define HELO_MAX       255
+#define YEAR_1         INT64_C(-62135596800)
 #define YEAR_9999_ENDS INT64_C(253402300799)
 
 /* Where we are. Up to BLANKS the line is held and undecided; from FIELD on it is decided. */
@@ -29,27 +29,19 @@ enum class { BLANK, LF, RETURN, COLON, PRINT, OTHER };
 
 static const unsigned char next_state[][OTHER + 1] = {
 	/*           blank    LF       CR       colon    printing other */
-	[FIRST]  = { NOTHING, ENDED,   CR,      NOTHING, NAME,    NOTHING },
-	[LINE]   = { FIELD,   ENDED,   CR,      NOTHING, NAME,    NOTHING },
-	[CR]     = { NOTHING, ENDED,   NOTHING, NOTHING, NOTHING, NOTHING },
-	[NAME]   = { BLANKS,  NOTHING, NOTHING, FIELD,   NAME,    NOTHING },
-	[BLANKS] = { BLANKS,  NOTHING, NOTHING, FIELD,   NOTHING, NOTHING },
+	[FIRST] = { NOTHING, ENDED, CR, NOTHING, NAME, NOTHING },
+	[LINE] = { FIELD, ENDED, CR, NOTHING, NAME, NOTHING },
+	[CR] = { NOTHING, ENDED, NOTHING, NOTHING, NOTHING, NOTHING },
+	[NAME] = { BLANKS, NOTHING, NOTHING, FIELD, NAME, NOTHING },
+	[BLANKS] = { BLANKS, NOTHING, NOTHING, FIELD, NOTHING, NOTHING },
 };
 
-static enum class class_of(char c)
-{
-	switch (c) {
-	case ' ':
-	case '\t':
-		return BLANK;
-	case '\n':
-		return LF;
-	case '\r':
-		return RETURN;
-	case ':':
-		return COLON;
-	default:
-		return c > ' ' && c < 127 ? PRINT : OTHER;
+static enum class class_of(char c) {
+	switch (c){
+		case ' ' : case '\t' : return BLANK; case '\n' : return LF;
+		case '\r' : return RETURN;
+		case ':' : return COLON;
+		default : return c > ' ' && c < 127 ? PRINT : OTHER;
 	}
 }
 
@@ -196,7 +188,8 @@ void header_fold(struct span lead, struct span indent, struct span words, struct
 	size_t column = lead.len;
 	for (words = span_trim(words); words.len; words = span_trim(words)) {
 		size_t n = 0;
-		while (n < words.len && n < WORD_MAX && words.ptr[n] != ' ' && words.ptr[n] != '\t') {
+		while (n < words.len && n < WORD_MAX && words.ptr[n] != ' ' &&
+		       words.ptr[n] != '\t') {
 			n++;
 		}
 		column = put_word(span_first(words, n), indent, column, out);
@@ -222,8 +215,8 @@ void header_date(int64_t seconds, struct buf *out)
 }
 
 /*
- * The client's name as one word. What is no domain is kept as far as its bytes are those of one:
- * parentheses, semicolons and blanks would write clauses of their own into our field.
+ * The client's name as one word. What is no domain is kept as far as its bytes are those of
+ * one: parentheses, semicolons and blanks would write clauses of their own into our field.
  */
 static void put_helo(struct span helo, struct buf *out)
 {
@@ -246,11 +239,12 @@ void header_received(const struct header_received *facts, struct buf *out)
 	buf_put_str(out, "Received: from ");
 	put_helo(facts->helo, out);
 	buf_put_str(out, "\r\n");
-	/* RFC 8314 4.3: tls is a registered clause, not a comment, so it stands behind the id. */
+	/* RFC 8314 4.3: tls is a registered clause, not a comment, so it stands behind the id.
+	 */
 	struct buf by = { .cap = 2048 };
 	buf_printf(&by, "%.*s with %.*s id %.*s%s%.*s;", SPAN_ARG(facts->hostname),
-	           SPAN_ARG(facts->protocol), SPAN_ARG(facts->id), facts->tls.len ? " tls " : "",
-	           SPAN_ARG(facts->tls));
+	           SPAN_ARG(facts->protocol), SPAN_ARG(facts->id),
+	           facts->tls.len ? " tls " : "", SPAN_ARG(facts->tls));
 	header_fold(SPAN_LIT("\tby"), SPAN_LIT("\t"), buf_span(&by), out);
 	out->failed = out->failed || by.failed;
 	buf_done(&by);

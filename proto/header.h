@@ -14,7 +14,7 @@
 struct header_facts {
 	unsigned from, date, message_id; /* how often each field was seen */
 	unsigned received;
-	bool done;        /* the header is over: the facts are final */
+	bool done; /* the header is over: the facts are final */
 };
 
 /* What to add when it is missing, nothing for an empty span; must live as long as the scan. */
@@ -27,7 +27,8 @@ struct header {
 	struct header_facts facts;
 	const struct header_additions *additions;
 	unsigned state;
-	char held[80]; /* the front of a line of which it is not known yet whether it is a field */
+	char held[80]; /* the front of a line of which it is not known yet whether it is a field
+	                */
 	size_t nheld;
 };
 
@@ -41,10 +42,10 @@ void header_put(struct header *header, struct span text, struct buf *out);
 void header_end(struct header *header, struct buf *out);
 
 /*
- * Writes lines of our own: `lead` ("Subject:"), then the words of `words`, one blank before each,
- * broken into lines of at most 78 columns where they allow it and 998 always; later lines begin
- * with `indent`. Without a lead the first word begins the line. Control bytes and bytes above
- * 127 become '?': nothing in `words` ends a line.
+ * Writes lines of our own: `lead` ("Subject:"), then the words of `words`, one blank before
+ * each, broken into lines of at most 78 columns where they allow it and 998 always; later lines
+ * begin with `indent`. Without a lead the first word begins the line. Control bytes and bytes
+ * above 127 become '?': nothing in `words` ends a line.
  */
 void header_fold(struct span lead, struct span indent, struct span words, struct buf *out);
 
@@ -52,7 +53,7 @@ void header_fold(struct span lead, struct span indent, struct span words, struct
 void header_date(int64_t seconds, struct buf *out);
 
 struct header_received {
-	struct span helo;     /* what the client called itself, any bytes; escaped and cut here */
+	struct span helo; /* what the client called itself, any bytes; escaped and cut here */
 	struct span hostname; /* by */
 	struct span protocol; /* "ESMTPSA" ... (RFC 3848) */
 	struct span tls;      /* "TLS_AES_256_GCM_SHA384", empty outside TLS (RFC 8314 4.3) */

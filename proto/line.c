@@ -22,7 +22,8 @@ static enum line_kind judge(struct span text)
 	return LINE_OK;
 }
 
-/* No CRLF in all of `in`: a line still short enough waits, a longer one is dropped as it comes. */
+/* No CRLF in all of `in`: a line still short enough waits, a longer one is dropped as it comes.
+ */
 static enum line_kind wait_for_more(struct line *line, struct span *in, size_t max)
 {
 	/* A CR at the end may be half of the CRLF. */

@@ -9,13 +9,14 @@
 #include "proto/buf.h"
 
 enum line_kind {
-	LINE_MORE,     /* no whole line yet: feed more bytes */
-	LINE_OK,       /* `text` is the line without its CRLF */
+	LINE_MORE, /* no whole line yet: feed more bytes */
+	LINE_OK,   /* `text` is the line without its CRLF */
 	LINE_BARE_CR,
 	LINE_BARE_LF,
 	LINE_NUL,
 	LINE_TOO_LONG, /* and the CRLF was found at last */
-	LINE_ENDLESS,  /* over LINE_DROP_MAX bytes before a CRLF: give up on the peer; said ever after */
+	LINE_ENDLESS,  /* over LINE_DROP_MAX bytes before a CRLF: give up on the peer; said ever
+	                  after */
 };
 
 #define LINE_DROP_MAX ((size_t)64 * 1024)

@@ -1,6 +1,7 @@
 /*
  * Every sentence we say to a client, one row each: X(name, code, enhanced code or NULL, text).
- * At most one %s, which is replaced by the word given with the answer. RFC 5321 4.2, 5248, 4954.
+ * At most one %s, which is replaced by the word given with the answer. RFC 5321 4.2, 5248,
+ * 4954.
  */
 #ifndef GATEPOST_PROTO_REPLIES_H
 #define GATEPOST_PROTO_REPLIES_H
@@ -13,13 +14,15 @@
 	X(RECIPIENT_OK, 250, "2.1.5", "Recipient OK") \
 	X(QUEUED, 250, "2.0.0", "Queued as %s") \
 	X(BYE, 221, "2.0.0", "Bye") \
-	X(HELP, 214, "2.0.0", "Mail submission: EHLO STARTTLS AUTH MAIL RCPT DATA RSET NOOP QUIT") \
+	X(HELP, 214, "2.0.0", \
+	  "Mail submission: EHLO STARTTLS AUTH MAIL RCPT DATA RSET NOOP QUIT") \
 	X(VRFY, 252, "2.5.0", "Send some mail and see") \
 	X(START_TLS, 220, "2.0.0", "Ready to start TLS") \
 	X(AUTH_OK, 235, "2.7.0", "Authentication successful") \
 	X(GO_AHEAD, 354, NULL, "End data with <CR><LF>.<CR><LF>") \
 	X(BAD_COMMAND, 500, "5.5.2", "Command not recognized") \
-	X(BAD_LINE, 500, "5.5.2", "A command must end in CR LF and hold no control characters") \
+	X(BAD_LINE, 500, "5.5.2", \
+	  "A command must end in CR LF and hold no control characters") \
 	X(LINE_TOO_LONG, 500, "5.5.2", "Command line too long") \
 	X(AUTH_LINE_TOO_LONG, 500, "5.5.6", "Authentication exchange line is too long") \
 	X(NO_ARGUMENT, 501, "5.5.4", "No argument allowed here") \
@@ -48,16 +51,21 @@
 	X(UNQUALIFIED_SENDER, 554, "5.1.7", "The sender address needs a domain") \
 	X(TOO_BIG, 552, "5.3.4", "Message is larger than %s bytes") \
 	X(TOO_MANY_RECIPIENTS, 452, "4.5.3", "Too many recipients in one message") \
-	X(BUDGET_SPENT, 550, "5.7.1", "Sending limit of this account reached; this message was not sent") \
-	X(BUDGET_NEVER, 550, "5.5.3", "More recipients than this account may ever have in one message") \
-	X(BARE_NEWLINE, 550, "5.5.2", "Message has a CR or LF that is not part of a CR LF line end") \
+	X(BUDGET_SPENT, 550, "5.7.1", \
+	  "Sending limit of this account reached; this message was not sent") \
+	X(BUDGET_NEVER, 550, "5.5.3", \
+	  "More recipients than this account may ever have in one message") \
+	X(BARE_NEWLINE, 550, "5.5.2", \
+	  "Message has a CR or LF that is not part of a CR LF line end") \
 	X(NUL_BYTE, 550, "5.6.0", "Message has a NUL byte") \
 	X(TEXT_LINE_TOO_LONG, 550, "5.6.0", "Message has a line of more than %s characters") \
 	X(LOOP, 554, "5.4.6", "Too many Received fields: this message is looping") \
 	X(STORE_FULL, 452, "4.3.1", "Not enough storage, try again later") \
-	X(ACCOUNT_FULL, 452, "4.3.1", "Too much mail of this account is waiting, try again later") \
+	X(ACCOUNT_FULL, 452, "4.3.1", \
+	  "Too much mail of this account is waiting, try again later") \
 	X(STORE_ERROR, 451, "4.3.0", "Temporary storage failure, try again later") \
-	X(ACCOUNT_GONE, 550, "5.7.1", "This account is not valid any more; this message was not sent") \
+	X(ACCOUNT_GONE, 550, "5.7.1", \
+	  "This account is not valid any more; this message was not sent") \
 	X(SHUTDOWN, 421, "4.3.2", "Server is shutting down") \
 	X(TIMEOUT, 421, "4.4.2", "Timeout, closing connection") \
 	X(TOO_MANY_CONNECTIONS, 421, "4.7.0", "Too many connections") \
@@ -71,7 +79,7 @@ enum reply {
 #define X(name, code, enhanced, text) REPLY_##name,
 	REPLY_TABLE(X)
 #undef X
-	REPLY_COUNT
+	    REPLY_COUNT
 };
 
 #endif

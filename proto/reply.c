@@ -3,7 +3,7 @@
 #include <assert.h>
 #include <stdio.h>
 
-#define IN_LINE_MAX ((size_t)8 * 1024)
+#define IN_LINE_MAX  ((size_t)8 * 1024)
 #define IN_BYTES_MAX ((size_t)64 * 1024)
 
 static const struct reply_row rows[REPLY_COUNT] = {
@@ -38,7 +38,7 @@ void reply_write(enum reply name, struct span word, struct buf *out)
 	const struct reply_row *row = reply_row(name);
 	char line[REPLY_LINE_MAX + 2];
 	int head = snprintf(line, sizeof line, "%u %s%s", row->code,
-			    row->enhanced ? row->enhanced : "", row->enhanced ? " " : "");
+	                    row->enhanced ? row->enhanced : "", row->enhanced ? " " : "");
 	size_t len = (size_t)head;
 	const char *hole = strstr(row->text, "%s");
 	if (hole) {

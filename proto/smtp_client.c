@@ -8,9 +8,9 @@
 #include "proto/smtp_keywords.h"
 #include "proto/smtp_results.h"
 
-#define OUTPUT_CAP ((size_t)64 << 20) /* a whole message, should a caller not pace itself */
-#define LINE_CAP ((size_t)8 * 1024)
-#define BLANKS_MAX 64
+#define OUTPUT_CAP   ((size_t)64 << 20) /* a whole message, should a caller not pace itself */
+#define LINE_CAP     ((size_t)8 * 1024)
+#define BLANKS_MAX   64
 #define HOSTNAME_MAX 255
 
 enum state {
@@ -36,7 +36,7 @@ struct smtp_client {
 	enum state state;
 	enum smtp_client_tls tls;
 	bool in_tls;
-	bool doomed; /* broken, but the last results have not been read yet */
+	bool doomed;                   /* broken, but the last results have not been read yet */
 	struct smtp_keywords keywords; /* of the last EHLO */
 	struct buf out;
 
@@ -109,10 +109,10 @@ static void give_up(struct smtp_client *client, const char *why)
 	const struct reply_in *reply = &client->reply;
 	if (reply->last) {
 		snprintf(client->failure, sizeof client->failure, "%s (%s): %u %s", why,
-			 rows[client->state].name, reply->code, reply->text);
+		         rows[client->state].name, reply->code, reply->text);
 	} else {
 		snprintf(client->failure, sizeof client->failure, "%s (%s)", why,
-			 rows[client->state].name);
+		         rows[client->state].name);
 	}
 	go_broken(client, "");
 }

@@ -74,7 +74,7 @@ enum step smtp_command_hang_up(struct smtp_server *server, enum reply reply, con
 }
 
 enum step smtp_command_ask(struct smtp_server *server, struct smtp_event *event,
-			   enum smtp_event_kind kind)
+                           enum smtp_event_kind kind)
 {
 	event->kind = kind;
 	server->asked = kind;
@@ -125,7 +125,7 @@ static bool stalls(struct smtp_server *server)
 }
 
 static enum step on_helo(struct smtp_server *server, const struct verb *verb,
-			 struct smtp_event *event)
+                         struct smtp_event *event)
 {
 	assert(event->text.len <= sizeof server->helo);
 	if (stalls(server)) {
@@ -144,7 +144,7 @@ static enum step on_helo(struct smtp_server *server, const struct verb *verb,
 	event->text = SPAN_NONE;
 	server->helo_due = reset;
 	return reset ? smtp_command_tell(event, SMTP_EVENT_RESET)
-		     : smtp_command_helo_event(server, event);
+	             : smtp_command_helo_event(server, event);
 }
 
 /* The offered mechanism of that name; empty when there is none. */
@@ -177,7 +177,7 @@ bool smtp_command_decode(struct smtp_server *server, struct span text)
 }
 
 static enum step on_auth(struct smtp_server *server, const struct verb *verb,
-			 struct smtp_event *event)
+                         struct smtp_event *event)
 {
 	(void)verb;
 	event->text = offered(server, event->text);
@@ -186,14 +186,14 @@ static enum step on_auth(struct smtp_server *server, const struct verb *verb,
 	}
 	if (event->has_response && !smtp_command_decode(server, event->response)) {
 		return server->closing ? STEP_AGAIN
-				       : smtp_command_reply(server, REPLY_BAD_BASE64);
+		                       : smtp_command_reply(server, REPLY_BAD_BASE64);
 	}
 	event->response = buf_span(&server->secret);
 	return smtp_command_ask(server, event, SMTP_EVENT_AUTH);
 }
 
 static enum step on_mail(struct smtp_server *server, const struct verb *verb,
-			 struct smtp_event *event)
+                         struct smtp_event *event)
 {
 	(void)verb;
 	uint64_t max = server->rules->message_size;
@@ -207,7 +207,7 @@ static enum step on_mail(struct smtp_server *server, const struct verb *verb,
 }
 
 static enum step on_question(struct smtp_server *server, const struct verb *verb,
-			     struct smtp_event *event)
+                             struct smtp_event *event)
 {
 	static const enum smtp_event_kind kinds[] = {
 		[VERB_STARTTLS] = SMTP_EVENT_STARTTLS,
@@ -218,7 +218,7 @@ static enum step on_question(struct smtp_server *server, const struct verb *verb
 }
 
 static enum step on_idle(struct smtp_server *server, const struct verb *verb,
-			 struct smtp_event *event)
+                         struct smtp_event *event)
 {
 	static const enum reply replies[] = {
 		[VERB_RSET] = REPLY_OK,
@@ -228,11 +228,11 @@ static enum step on_idle(struct smtp_server *server, const struct verb *verb,
 	};
 	(void)event;
 	return stalls(server) ? smtp_command_hang_up(server, REPLY_TOO_MANY_ERRORS, "junk")
-			      : smtp_command_reply(server, replies[verb->id]);
+	                      : smtp_command_reply(server, replies[verb->id]);
 }
 
 static enum step on_rset(struct smtp_server *server, const struct verb *verb,
-			 struct smtp_event *event)
+                         struct smtp_event *event)
 {
 	bool reset = smtp_server_in_transaction(server);
 	if (reset) {
@@ -243,7 +243,7 @@ static enum step on_rset(struct smtp_server *server, const struct verb *verb,
 }
 
 static enum step on_quit(struct smtp_server *server, const struct verb *verb,
-			 struct smtp_event *event)
+                         struct smtp_event *event)
 {
 	(void)verb;
 	(void)event;
@@ -251,11 +251,11 @@ static enum step on_quit(struct smtp_server *server, const struct verb *verb,
 }
 
 static enum step (*const command_on[])(struct smtp_server *, const struct verb *,
-				       struct smtp_event *) = {
-	[VERB_HELO] = on_helo,         [VERB_EHLO] = on_helo,     [VERB_STARTTLS] = on_question,
-	[VERB_AUTH] = on_auth,         [VERB_MAIL] = on_mail,     [VERB_RCPT] = on_question,
-	[VERB_DATA] = on_question,     [VERB_RSET] = on_rset,     [VERB_NOOP] = on_idle,
-	[VERB_VRFY] = on_idle,         [VERB_HELP] = on_idle,     [VERB_QUIT] = on_quit,
+                                       struct smtp_event *) = {
+	[VERB_HELO] = on_helo,     [VERB_EHLO] = on_helo, [VERB_STARTTLS] = on_question,
+	[VERB_AUTH] = on_auth,     [VERB_MAIL] = on_mail, [VERB_RCPT] = on_question,
+	[VERB_DATA] = on_question, [VERB_RSET] = on_rset, [VERB_NOOP] = on_idle,
+	[VERB_VRFY] = on_idle,     [VERB_HELP] = on_idle, [VERB_QUIT] = on_quit,
 };
 
 static bool has_control(struct span text)
@@ -270,7 +270,7 @@ static bool has_control(struct span text)
 }
 
 enum step smtp_command_run(struct smtp_server *server, struct span text,
-			   struct smtp_event *event)
+                           struct smtp_event *event)
 {
 	const char *foreign = server->phase == PHASE_START ? verb_foreign(text) : NULL;
 	if (foreign) {
@@ -296,5 +296,5 @@ enum step smtp_command_run(struct smtp_server *server, struct span text,
 		reply = verb->parse(argument, event);
 	}
 	return reply == REPLY_OK ? command_on[verb->id](server, verb, event)
-				 : smtp_command_reply(server, reply);
+	                         : smtp_command_reply(server, reply);
 }

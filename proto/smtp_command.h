@@ -30,18 +30,18 @@ struct smtp_server {
 	bool tls;
 	bool extended;
 	bool authenticated;
-	bool waiting;              /* for the answer to `asked` */
+	bool waiting; /* for the answer to `asked` */
 	enum smtp_event_kind asked;
-	bool helo_due;             /* SMTP_EVENT_HELO follows the RESET just given */
-	const char *closing;       /* why SMTP_EVENT_CLOSE is due; NULL while it is not */
+	bool helo_due;       /* SMTP_EVENT_HELO follows the RESET just given */
+	const char *closing; /* why SMTP_EVENT_CLOSE is due; NULL while it is not */
 	unsigned errors;
 	unsigned junk;
 	struct line line;
-	size_t line_max;           /* of the line being read */
-	size_t taken;              /* bytes at the front of `input` that were read */
+	size_t line_max; /* of the line being read */
+	size_t taken;    /* bytes at the front of `input` that were read */
 	struct buf input;
 	struct buf output;
-	struct buf secret;         /* a decoded response, until it is answered */
+	struct buf secret; /* a decoded response, until it is answered */
 	struct smtp_data_in data;
 	size_t helo_len;
 	char helo[VERB_HELO_MAX];
@@ -56,13 +56,13 @@ enum step {
 
 /* Reads and runs one command line. */
 enum step smtp_command_run(struct smtp_server *server, struct span text,
-			   struct smtp_event *event);
+                           struct smtp_event *event);
 /* The HELO event that follows a RESET. */
 enum step smtp_command_helo_event(struct smtp_server *server, struct smtp_event *event);
 
 /* An event that awaits its answer, and one that does not. */
 enum step smtp_command_ask(struct smtp_server *server, struct smtp_event *event,
-			   enum smtp_event_kind kind);
+                           enum smtp_event_kind kind);
 enum step smtp_command_tell(struct smtp_event *event, enum smtp_event_kind kind);
 
 /* Writes a reply; counts errors; after a 421 the session closes. */

@@ -136,8 +136,8 @@ void smtp_data_out_put(struct smtp_data_out *data, struct span text, struct buf 
 	size_t done = 0;
 	for (size_t at = 0; at < text.len; at++) {
 		at += span_find(span_from(text, at), '.');
-		bool starts_line =
-			at ? text.ptr[at - 1] == '\n' : data->state == OUT_LINE_START;
+		bool starts_line = at ? text.ptr[at - 1] == '\n'
+		                      : data->state == OUT_LINE_START;
 		if (at < text.len && starts_line) {
 			buf_put(out, span_of(text.ptr + done, at - done));
 			buf_put_byte(out, '.');

@@ -7,10 +7,11 @@
 
 #include "proto/buf.h"
 
-/* What was seen of the text so far; the text is never altered, only its stuffing dots taken off. */
+/* What was seen of the text so far; the text is never altered, only its stuffing dots taken
+ * off. */
 struct smtp_data_facts {
-	uint64_t bytes;     /* of text, stuffing and terminator not counted */
-	size_t longest;     /* longest line, without its CRLF */
+	uint64_t bytes; /* of text, stuffing and terminator not counted */
+	size_t longest; /* longest line, without its CRLF */
 	bool bare_cr;
 	bool bare_lf;
 	bool nul;
@@ -26,9 +27,10 @@ struct smtp_data_in {
 void smtp_data_in_init(struct smtp_data_in *data);
 
 /*
- * Takes bytes from the front of `in` and gives the next run of text: a part of `in` (valid as long as
- * that is) or of static storage. Returns true when the terminator was read; `in` then begins with the next
- * command. Call until it returns true or `in` is empty; a run may be empty.
+ * Takes bytes from the front of `in` and gives the next run of text: a part of `in` (valid as
+ * long as that is) or of static storage. Returns true when the terminator was read; `in` then
+ * begins with the next command. Call until it returns true or `in` is empty; a run may be
+ * empty.
  */
 bool smtp_data_in_next(struct smtp_data_in *data, struct span *in, struct span *run_out);
 
@@ -37,7 +39,8 @@ struct smtp_data_out {
 	unsigned state;
 };
 
-/* Writes `text` with dots stuffed. The text holds no bare CR or LF (such mail was refused or normalised). */
+/* Writes `text` with dots stuffed. The text holds no bare CR or LF (such mail was refused or
+ * normalised). */
 void smtp_data_out_put(struct smtp_data_out *data, struct span text, struct buf *out);
 /* Ends the last line when it has no CRLF, then writes the terminator. */
 void smtp_data_out_end(struct smtp_data_out *data, struct buf *out);

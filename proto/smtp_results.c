@@ -30,7 +30,7 @@ static const char *keep_text(struct smtp_results *results, const char *text)
 }
 
 static struct smtp_client_result verdict(struct smtp_results *results,
-					 const struct reply_in *reply)
+                                         const struct reply_in *reply)
 {
 	struct smtp_client_result said = { .code = reply->code };
 	_Static_assert(sizeof said.enhanced == sizeof reply->enhanced, "both hold 5.123.123");
@@ -40,9 +40,9 @@ static struct smtp_client_result verdict(struct smtp_results *results,
 }
 
 /*
- * RFC 5321 4.5.3.1.10: 552 to RCPT may be an old way to say "too many recipients", which is 452.
- * Without an enhanced code it is believed only where an earlier one was taken: the first can
- * not be one too many, that is a full mailbox.
+ * RFC 5321 4.5.3.1.10: 552 to RCPT may be an old way to say "too many recipients", which is
+ * 452. Without an enhanced code it is believed only where an earlier one was taken: the first
+ * can not be one too many, that is a full mailbox.
  */
 static void soften_too_many(struct smtp_client_result *said, bool after_others)
 {
@@ -54,7 +54,7 @@ static void soften_too_many(struct smtp_client_result *said, bool after_others)
 }
 
 void smtp_results_set(struct smtp_results *results, size_t i, const struct reply_in *reply,
-		      bool after_others)
+                      bool after_others)
 {
 	struct smtp_client_result said = verdict(results, reply);
 	soften_too_many(&said, after_others);

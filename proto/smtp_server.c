@@ -9,7 +9,7 @@
 /* With CRLF; RFC 5321 4.5.3.1.4 asks for 512 and room for parameters. */
 #define COMMAND_MAX ((size_t)4096)
 #define UNREAD_HIGH ((size_t)64 * 1024)
-#define INPUT_MAX (UNREAD_HIGH + SMTP_SERVER_FEED_MAX)
+#define INPUT_MAX   (UNREAD_HIGH + SMTP_SERVER_FEED_MAX)
 
 struct smtp_server *smtp_server_new(const struct smtp_server_rules *rules, bool tls)
 {
@@ -48,7 +48,7 @@ void smtp_server_greet(struct smtp_server *server)
 /* ---- the exchange of AUTH */
 
 static enum step auth_gone(struct smtp_server *server, struct smtp_event *event,
-			   enum reply reply)
+                           enum reply reply)
 {
 	server->mode = MODE_COMMAND;
 	smtp_command_say(server, reply, SPAN_NONE);
@@ -56,14 +56,14 @@ static enum step auth_gone(struct smtp_server *server, struct smtp_event *event,
 }
 
 static enum step auth_response(struct smtp_server *server, struct span text,
-			       struct smtp_event *event)
+                               struct smtp_event *event)
 {
 	if (span_eq(text, SPAN_LIT("*"))) {
 		return auth_gone(server, event, REPLY_AUTH_CANCELLED);
 	}
 	if (!smtp_command_decode(server, text)) {
 		return server->closing ? STEP_AGAIN
-				       : auth_gone(server, event, REPLY_BAD_BASE64);
+		                       : auth_gone(server, event, REPLY_BAD_BASE64);
 	}
 	server->mode = MODE_COMMAND;
 	event->response = buf_span(&server->secret);
@@ -102,17 +102,17 @@ static bool is_auth_line(const struct smtp_server *server, struct span in)
 }
 
 static enum step faulty_line(struct smtp_server *server, enum line_kind kind, bool auth,
-			     struct smtp_event *event)
+                             struct smtp_event *event)
 {
 	if (kind == LINE_ENDLESS) {
 		return smtp_command_hang_up(server, REPLY_TOO_MANY_ERRORS, "endless-line");
 	}
 	enum reply reply = kind != LINE_TOO_LONG ? REPLY_BAD_LINE
-			   : auth                ? REPLY_AUTH_LINE_TOO_LONG
-						 : REPLY_LINE_TOO_LONG;
+	                   : auth                ? REPLY_AUTH_LINE_TOO_LONG
+	                                         : REPLY_LINE_TOO_LONG;
 	if (server->mode == MODE_AUTH) {
 		return auth_gone(server, event,
-				 kind == LINE_TOO_LONG ? reply : REPLY_BAD_BASE64);
+		                 kind == LINE_TOO_LONG ? reply : REPLY_BAD_BASE64);
 	}
 	return smtp_command_reply(server, reply);
 }
@@ -139,7 +139,7 @@ static enum step read_line(struct smtp_server *server, struct smtp_event *event)
 		return faulty_line(server, kind, auth, event);
 	}
 	enum step outcome = server->mode == MODE_AUTH ? auth_response(server, text, event)
-						      : smtp_command_run(server, text, event);
+	                                              : smtp_command_run(server, text, event);
 	if (auth) {
 		wipe_line(server, text);
 	}

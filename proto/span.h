@@ -17,8 +17,8 @@ struct span {
 };
 
 #define SPAN_LIT(s) ((struct span){ (s), sizeof(s) - 1 })
-#define SPAN_NONE ((struct span){ NULL, 0 })
-#define COUNT(a) (sizeof(a) / sizeof((a)[0]))
+#define SPAN_NONE   ((struct span){ NULL, 0 })
+#define COUNT(a)    (sizeof(a) / sizeof((a)[0]))
 /* For printf("%.*s"): a span longer than INT_MAX never reaches a log or a reply. */
 #define SPAN_ARG(s) ((int)(s).len), ((s).len ? (s).ptr : "")
 

@@ -1,7 +1,7 @@
 #include "proto/verbs.h"
 
 #define MECHANISM_MAX 20  /* RFC 4422 3.1 */
-#define XTEXT_MAX 500     /* RFC 4954 5: AUTH= lengthens MAIL by so much */
+#define XTEXT_MAX     500 /* RFC 4954 5: AUTH= lengthens MAIL by so much */
 
 static bool is_alnum(char c)
 {
@@ -186,7 +186,7 @@ static bool is_keyword_char(char c)
 }
 
 static enum reply read_parameter(struct span word, const struct parameter *table, size_t n,
-				 unsigned *seen, struct smtp_event *event)
+                                 unsigned *seen, struct smtp_event *event)
 {
 	struct span key = span_first(word, span_find(word, '='));
 	if (key.len == 0 || key.ptr[0] == '-' || !all_of(key, is_keyword_char)) {
@@ -206,7 +206,7 @@ static enum reply read_parameter(struct span word, const struct parameter *table
 }
 
 static enum reply read_parameters(struct span rest, const struct parameter *table, size_t n,
-				  struct smtp_event *event)
+                                  struct smtp_event *event)
 {
 	unsigned seen = 0;
 	if (rest.len && rest.ptr[0] != ' ') {
@@ -272,7 +272,7 @@ static enum reply parse_auth(struct span argument, struct smtp_event *event)
 
 /* `keyword` is "FROM:" or "TO:". Many clients put a blank behind it (RFC 5321 3.3). */
 static enum reply parse_path(struct span *argument, struct span keyword,
-			     const enum reply *verdicts, struct smtp_event *event)
+                             const enum reply *verdicts, struct smtp_event *event)
 {
 	if (!span_starts_nocase(*argument, keyword)) {
 		return REPLY_BAD_ARGUMENT;
@@ -295,9 +295,9 @@ static enum reply parse_mail(struct span argument, struct smtp_event *event)
 		[ADDRESS_UTF8] = REPLY_UTF8_SENDER,
 	};
 	enum reply reply = parse_path(&argument, SPAN_LIT("FROM:"), verdicts, event);
-	return reply != REPLY_OK ? reply
-				 : read_parameters(argument, mail_parameters,
-						   COUNT(mail_parameters), event);
+	return reply != REPLY_OK
+	           ? reply
+	           : read_parameters(argument, mail_parameters, COUNT(mail_parameters), event);
 }
 
 static enum reply parse_rcpt(struct span argument, struct smtp_event *event)
@@ -395,8 +395,8 @@ const char *verb_foreign(struct span line)
 	} openings[] = {
 		{ { "GET ", 4 }, "http" },     { { "POST ", 5 }, "http" },
 		{ { "HEAD ", 5 }, "http" },    { { "PUT ", 4 }, "http" },
-		{ { "OPTIONS ", 8 }, "http" },
-		{ { "CONNECT ", 8 }, "http" }, { { "SSH-", 4 }, "ssh" },
+		{ { "OPTIONS ", 8 }, "http" }, { { "CONNECT ", 8 }, "http" },
+		{ { "SSH-", 4 }, "ssh" },
 	};
 	for (size_t i = 0; i < COUNT(openings); i++) {
 		if (span_starts_nocase(line, openings[i].opening)) {

@@ -7,8 +7,8 @@
 #include "server/log.h"
 #include "server/notice.h"
 
-#define REPORT_MAX ((size_t)8 * 1024 * 1024)
-#define GROUPS_MAX 20    /* lines by answer; then by reply code only */
+#define REPORT_MAX    ((size_t)8 * 1024 * 1024)
+#define GROUPS_MAX    20 /* lines by answer; then by reply code only */
 #define ADDRESSES_MAX 10 /* in a line */
 
 struct attempt *attempt_new(struct config *config, struct schedule_item *item, uint32_t random)
@@ -83,12 +83,12 @@ static bool has_high_bit(struct span bytes)
 }
 
 static enum attempt_load load_report(struct attempt *attempt, struct store_txn *txn,
-				     int64_t wall)
+                                     int64_t wall)
 {
 	struct span *to = arena_alloc(&attempt->arena, sizeof *to);
 	attempt->results = arena_alloc(&attempt->arena, sizeof *attempt->results);
-	enum store_result result =
-	    notice_report(attempt->config, &attempt->entry, txn, wall, &attempt->report);
+	enum store_result result = notice_report(attempt->config, &attempt->entry, txn, wall,
+	                                         &attempt->report);
 	if (result == STORE_NOT_FOUND) {
 		return ATTEMPT_DAMAGED; /* rows of the text are missing */
 	}
@@ -142,15 +142,15 @@ static enum attempt_load read_entry(struct attempt *attempt, struct store_txn *t
  * again.
  */
 enum attempt_load attempt_load(struct attempt *attempt, struct store_txn *txn,
-			       const struct attempt_times *times, const char *unreachable)
+                               const struct attempt_times *times, const char *unreachable)
 {
 	const struct queue_entry *entry = &attempt->entry;
 	enum attempt_load load = read_entry(attempt, txn);
 	if (load != ATTEMPT_MAIL) {
 		return load;
 	}
-	enum outcome_duty duty =
-	    outcome_duty(entry, times->now, attempt->config->lifetime, unreachable == NULL);
+	enum outcome_duty duty = outcome_duty(entry, times->now, attempt->config->lifetime,
+	                                      unreachable == NULL);
 	attempt->outcome.duty = duty;
 	if (duty == OUTCOME_EXPIRE || duty == OUTCOME_GIVE_UP) {
 		return decide(attempt, unreachable);
@@ -159,7 +159,7 @@ enum attempt_load attempt_load(struct attempt *attempt, struct store_txn *txn,
 		return ATTEMPT_IDLE;
 	}
 	return duty == OUTCOME_MAIL ? load_mail(attempt)
-				    : load_report(attempt, txn, times->wall);
+	                            : load_report(attempt, txn, times->wall);
 }
 
 /* ---- what was answered ---- */
@@ -176,10 +176,10 @@ static struct outcome_result no_answer(struct attempt *attempt)
 {
 	char text[sizeof attempt->mail.reason + 64];
 	snprintf(text, sizeof text, "%s%s", attempt->mail.reason,
-		 attempt->mail.maybe_sent ? " (behind the final dot: it may have arrived)"
-					  : "");
+	         attempt->mail.maybe_sent ? " (behind the final dot: it may have arrived)"
+	                                  : "");
 	return (struct outcome_result){ .status = SPAN_LIT("4.4.2"),
-					.answer = keep(attempt, text) };
+		                        .answer = keep(attempt, text) };
 }
 
 void attempt_take_results(struct attempt *attempt)
@@ -233,7 +233,7 @@ static const struct {
 };
 
 static void begin_line(const struct attempt *attempt, struct log_line *line, const char *event,
-		       enum log_level level)
+                       enum log_level level)
 {
 	log_begin(line, level, event);
 	log_id(line, attempt->entry.id);
@@ -242,14 +242,14 @@ static void begin_line(const struct attempt *attempt, struct log_line *line, con
 
 /* A group: recipients with the same answer, or, with `by_code`, with the same code. */
 static bool is_of_group(const struct outcome_result *a, const struct outcome_result *b,
-			bool by_code)
+                        bool by_code)
 {
 	return a->code == b->code && (by_code || span_eq(a->answer, b->answer));
 }
 
 /* Marks the group of result `first`, gives its size, and up to ten addresses. */
 static size_t gather(const struct attempt *attempt, bool *logged, size_t first, bool by_code,
-		     struct buf *to)
+                     struct buf *to)
 {
 	const struct outcome *outcome = &attempt->outcome;
 	size_t n = 0;
@@ -269,14 +269,14 @@ static size_t gather(const struct attempt *attempt, bool *logged, size_t first, 
 }
 
 static void log_group(const struct attempt *attempt, const struct outcome_result *result,
-		      size_t n, struct span to, int64_t now)
+                      size_t n, struct span to, int64_t now)
 {
 	const struct outcome *outcome = &attempt->outcome;
 	enum verdict verdict = verdict_of(result->code);
 	bool report = outcome->duty == OUTCOME_REPORT;
 	struct log_line line;
 	begin_line(attempt, &line, (report ? report_events : mail_events)[verdict].event,
-		   (report ? report_events : mail_events)[verdict].level);
+	           (report ? report_events : mail_events)[verdict].level);
 	log_word(&line, "smarthost", attempt->smarthost);
 	log_number(&line, "nrcpt", (int64_t)n);
 	log_number(&line, "delay_ms", now - attempt->entry.accepted_at);

@@ -23,7 +23,7 @@ struct attempt {
 	struct queue_entry entry;
 	uint32_t *tried;                /* indices of the envelope's recipients */
 	struct outcome_result *results; /* room is made before the mail goes: a 2xx must not be
-					   lost for want of memory */
+	                                   lost for want of memory */
 	struct span smarthost;          /* who answered */
 	struct buf report;
 };
@@ -50,7 +50,7 @@ struct attempt_times {
 
 /* Reads the entry. `unreachable`: why no smarthost can be asked, else NULL. */
 enum attempt_load attempt_load(struct attempt *attempt, struct store_txn *txn,
-			       const struct attempt_times *times, const char *unreachable);
+                               const struct attempt_times *times, const char *unreachable);
 /* Within the relay's `done`: copies what was said; the job is ready then. */
 void attempt_take_results(struct attempt *attempt);
 

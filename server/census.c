@@ -117,7 +117,7 @@ bool census_connect(struct census *census, const struct sockaddr *address, int64
 	peer_set(&peer, address);
 	pthread_mutex_lock(&census->lock);
 	bool may = census->connections < most &&
-	    count_in(census, NETWORK, peer_network(&peer), most_per_network);
+	           count_in(census, NETWORK, peer_network(&peer), most_per_network);
 	census->connections += may;
 	pthread_mutex_unlock(&census->lock);
 	return may;

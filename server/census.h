@@ -1,6 +1,7 @@
 /*
- * Who is here: connections in all, per network and per account, and bytes of messages that an account's sessions
- * have staged but not committed. One mutex; memory bounded by the connections there are.
+ * Who is here: connections in all, per network and per account, and bytes of messages that an
+ * account's sessions have staged but not committed. One mutex; memory bounded by the
+ * connections there are.
  */
 #ifndef GATEPOST_SERVER_CENSUS_H
 #define GATEPOST_SERVER_CENSUS_H
@@ -14,7 +15,8 @@ struct census;
 struct census *census_new(void);
 void census_free(struct census *census);
 
-/* Counts one connection of the peer's network (IPv4 address, IPv6 /64); false, uncounted, beyond a limit. */
+/* Counts one connection of the peer's network (IPv4 address, IPv6 /64); false, uncounted,
+ * beyond a limit. */
 bool census_connect(struct census *census, const struct sockaddr *peer, int64_t most,
                     int64_t most_per_network);
 void census_disconnect(struct census *census, const struct sockaddr *peer);
@@ -23,7 +25,8 @@ void census_disconnect(struct census *census, const struct sockaddr *peer);
 bool census_login(struct census *census, struct span account, int64_t most_per_account);
 void census_logout(struct census *census, struct span account);
 
-/* `delta` more (or less) uncommitted bytes of a logged-in account; false, unchanged, beyond `most`. */
+/* `delta` more (or less) uncommitted bytes of a logged-in account; false, unchanged, beyond
+ * `most`. */
 bool census_bytes(struct census *census, struct span account, int64_t delta, int64_t most);
 
 /* Connections now. */

@@ -9,37 +9,45 @@
 #include "store/journal.h"
 
 const struct command commands[] = {
-	{ "status", "", "what is going on; exit 1 when something needs you", 0, 0, false, false, false,
-	  command_status },
-	{ "account add", "ADDRESS", "a new account; the password is asked for, or read from stdin", 1, 1,
-	  true, true, false, command_account_add },
-	{ "account passwd", "ADDRESS", "a new password", 1, 1, true, true, false, command_account_passwd },
-	{ "account delete", "ADDRESS", "no more login; its queued mail stays", 1, 1, true, false, false,
-	  command_account_delete },
+	{ "status", "", "what is going on; exit 1 when something needs you", 0, 0, false, false,
+	  false, command_status },
+	{ "account add", "ADDRESS",
+	  "a new account; the password is asked for, or read from stdin", 1, 1, true, true,
+	  false, command_account_add },
+	{ "account passwd", "ADDRESS", "a new password", 1, 1, true, true, false,
+	  command_account_passwd },
+	{ "account delete", "ADDRESS", "no more login; its queued mail stays", 1, 1, true,
+	  false, false, command_account_delete },
 	{ "account list", "", "all accounts", 0, 0, true, false, false, command_account_list },
-	{ "account show", "ADDRESS", "limits, and what is used of them", 1, 1, true, false, false,
-	  command_account_show },
-	{ "account limit", "ADDRESS LIMIT... | default", "limits of its own, as 1500/30m; or the configured ones", 2,
-	  1 + BUDGET_LIMITS_MAX, true, false, false, command_account_limit },
+	{ "account show", "ADDRESS", "limits, and what is used of them", 1, 1, true, false,
+	  false, command_account_show },
+	{ "account limit", "ADDRESS LIMIT... | default",
+	  "limits of its own, as 1500/30m; or the configured ones", 2, 1 + BUDGET_LIMITS_MAX,
+	  true, false, false, command_account_limit },
 	{ "account reset", "ADDRESS", "its budget is full again", 1, 1, true, false, false,
 	  command_account_reset },
-	{ "queue list", "[ACCOUNT]", "what waits", 0, 1, false, false, false, command_queue_list },
+	{ "queue list", "[ACCOUNT]", "what waits", 0, 1, false, false, false,
+	  command_queue_list },
 	{ "queue show", "ID", "one entry, with its recipients", 1, 1, false, false, false,
 	  command_queue_show },
-	{ "queue hold", "ID | ACCOUNT", "keep it here", 1, 1, false, false, false, command_queue_hold },
+	{ "queue hold", "ID | ACCOUNT", "keep it here", 1, 1, false, false, false,
+	  command_queue_hold },
 	{ "queue release", "ID | ACCOUNT", "let held mail go", 1, 1, false, false, false,
 	  command_queue_release },
-	{ "queue discard", "ID | ACCOUNT", "delete it; nobody is told", 1, 1, false, false, false,
-	  command_queue_discard },
+	{ "queue discard", "ID | ACCOUNT", "delete it; nobody is told", 1, 1, false, false,
+	  false, command_queue_discard },
 	{ "queue flush", "[ID | ACCOUNT]", "try now, all or these", 0, 1, false, false, false,
 	  command_queue_flush },
 	{ "relayed", "ACCOUNT [--since TIME] [--ids | --recipients]",
-	  "what has gone to the smarthost, with its queue ids", 1, 4, false, false, false, command_relayed },
+	  "what has gone to the smarthost, with its queue ids", 1, 4, false, false, false,
+	  command_relayed },
 	{ "reload", "", "read configuration and certificates anew", 0, 0, false, false, false,
 	  command_reload },
-	{ "backup", "FILE", "a consistent copy of the store", 1, 1, false, false, true, command_backup },
+	{ "backup", "FILE", "a consistent copy of the store", 1, 1, false, false, true,
+	  command_backup },
 #ifdef GATEPOST_HOOKS
-	{ "clock", "MS", "move the store's clock (tests)", 1, 1, false, false, false, command_clock },
+	{ "clock", "MS", "move the store's clock (tests)", 1, 1, false, false, false,
+	  command_clock },
 #endif
 };
 
@@ -85,9 +93,12 @@ bool command_fail(struct command_call *call, const char *format, ...)
 void command_layout(struct command_call *call, enum command_layout layout, const char *columns)
 {
 	static const char *const names[] = {
-		[COMMAND_TABLE] = "table", [COMMAND_CARD] = "card", [COMMAND_PLAIN] = "plain",
+		[COMMAND_TABLE] = "table",
+		[COMMAND_CARD] = "card",
+		[COMMAND_PLAIN] = "plain",
 	};
-	call->emit(call->context, json_pack("{s:s, s:s}", "layout", names[layout], "columns", columns));
+	call->emit(call->context,
+	           json_pack("{s:s, s:s}", "layout", names[layout], "columns", columns));
 }
 
 json_t *command_text(struct span bytes)
@@ -125,7 +136,8 @@ static const char *store_trouble(enum store_result result)
 		[STORE_DAMAGED] = "a row of the store can not be read",
 		[STORE_FAILED] = "the store failed; see the log",
 	};
-	return (size_t)result < COUNT(texts) && texts[result] ? texts[result] : "the store failed";
+	return (size_t)result < COUNT(texts) && texts[result] ? texts[result]
+	                                                      : "the store failed";
 }
 
 static void journal_act(struct command_write *write, struct store_txn *txn, int64_t now)
@@ -173,8 +185,8 @@ bool command_commit(struct command_write *write)
 {
 	struct command_call *call = write->call;
 	write->job = (struct commit_job){ .run = write_run, .bytes = 1024 };
-	enum store_result result =
-	    call->server ? commit_wait(call->server->commit, &write->job) : commit_alone(write);
+	enum store_result result = call->server ? commit_wait(call->server->commit, &write->job)
+	                                        : commit_alone(write);
 	if (result != STORE_OK) {
 		return command_fail(call, "%s", store_trouble(result));
 	}
@@ -190,7 +202,8 @@ bool command_account(struct command_call *call, const char *argument, struct buf
 {
 	buf_clear(name_out);
 	if (!address_account(span_str(argument), span_str(call->config->domain), name_out)) {
-		return command_fail(call, "%s: not an account name (user@domain, at most 255 bytes)", argument);
+		return command_fail(
+		    call, "%s: not an account name (user@domain, at most 255 bytes)", argument);
 	}
 	return true;
 }

@@ -1,7 +1,8 @@
 /*
- * The admin's commands: one table (name, arguments, help, function) that the control socket and gatepostctl share. A command
- * runs in the daemon, on a thread that may block; those marked `offline` also run in gatepostctl itself, on the store, when
- * the daemon is down. Rows go out as JSON objects; what people see is made of them.
+ * The admin's commands: one table (name, arguments, help, function) that the control socket and
+ * gatepostctl share. A command runs in the daemon, on a thread that may block; those marked
+ * `offline` also run in gatepostctl itself, on the store, when the daemon is down. Rows go out
+ * as JSON objects; what people see is made of them.
  */
 #ifndef GATEPOST_SERVER_COMMANDS_H
 #define GATEPOST_SERVER_COMMANDS_H
@@ -11,18 +12,18 @@
 #include "server/server.h"
 
 struct command_call {
-	struct server *server;  /* NULL: offline */
+	struct server *server; /* NULL: offline */
 	struct store *store;
 	struct config *config;
 	const char *const *argv; /* behind the command's words */
 	size_t argc;
-	const char *password;   /* for commands that want one, else NULL */
-	int file;               /* for commands that write one: open, empty, the caller's; else -1 */
-	const char *who;        /* for the journal: "uid 0" */
+	const char *password; /* for commands that want one, else NULL */
+	int file;        /* for commands that write one: open, empty, the caller's; else -1 */
+	const char *who; /* for the journal: "uid 0" */
 	/* Takes the reference. */
 	void (*emit)(void *context, json_t *line);
 	void *context;
-	struct error error;     /* why it failed, one line */
+	struct error error; /* why it failed, one line */
 };
 
 /* How the rows are shown to people. */
@@ -36,10 +37,10 @@ struct command {
 	const char *name;      /* "account add" */
 	const char *arguments; /* "ADDRESS" */
 	const char *help;
-	unsigned least, most;  /* arguments */
+	unsigned least, most; /* arguments */
 	bool offline;
 	bool wants_password;
-	bool wants_file;       /* its first argument is a file to be made by the caller */
+	bool wants_file; /* its first argument is a file to be made by the caller */
 	/* False with a reason in call->error. */
 	bool (*run)(struct command_call *call);
 };
@@ -61,10 +62,12 @@ void command_layout(struct command_call *call, enum command_layout layout, const
 json_t *command_text(struct span bytes);
 json_t *command_time(int64_t wall_ms);
 
-/* A write of a command: through the writer, or alone when offline. `act` (may be NULL) is journaled in the same commit. */
+/* A write of a command: through the writer, or alone when offline. `act` (may be NULL) is
+ * journaled in the same commit. */
 struct command_write {
 	struct commit_job job;
-	bool (*run)(struct command_write *write, struct store_txn *txn, int64_t now); /* false: nothing is to be committed */
+	bool (*run)(struct command_write *write, struct store_txn *txn,
+	            int64_t now); /* false: nothing is to be committed */
 	struct command_call *call;
 	struct span account; /* of the act */
 	const char *act;
@@ -75,7 +78,8 @@ struct command_write {
 bool command_commit(struct command_write *write);
 /* A read transaction, or NULL with the reason in call->error. */
 struct store_txn *command_read(struct command_call *call);
-/* The canonical account of an argument; false with a reason. `name_out` is emptied first, its owner frees it. */
+/* The canonical account of an argument; false with a reason. `name_out` is emptied first, its
+ * owner frees it. */
 bool command_account(struct command_call *call, const char *argument, struct buf *name_out);
 
 bool command_account_add(struct command_call *call);

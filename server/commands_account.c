@@ -40,8 +40,9 @@ static bool secret_run(struct command_write *write, struct store_txn *txn, int64
 	struct account account = { .created_wall = 0 };
 	bool exists = account_get(txn, write->account, &account) == STORE_OK;
 	if (exists && !secret->must_exist) {
-		return command_fail(write->call, "%.*s: exists already (account passwd changes the password)",
-		                    SPAN_ARG(write->account));
+		return command_fail(
+		    write->call, "%.*s: exists already (account passwd changes the password)",
+		    SPAN_ARG(write->account));
 	}
 	if (!exists && secret->must_exist) {
 		return no_such(write->call, write->account);
@@ -64,14 +65,18 @@ static bool set_secret(struct command_call *call, struct span name, bool must_ex
 	struct new_secret secret = { .must_exist = must_exist };
 	buf_init(&secret.verifier, SECRET_VERIFIER_MAX);
 	if (!call->password || !secret_password_is_valid(span_str(call->password))) {
-		return command_fail(call, "a password has 1 to %d bytes and no line end", SECRET_PASSWORD_MAX);
+		return command_fail(call, "a password has 1 to %d bytes and no line end",
+		                    SECRET_PASSWORD_MAX);
 	}
-	if (!secret_verifier_make(span_str(call->password), (unsigned)call->config->auth_iterations,
-	                          &secret.verifier)) {
+	if (!secret_verifier_make(span_str(call->password),
+	                          (unsigned)call->config->auth_iterations, &secret.verifier)) {
 		return command_fail(call, "out of memory");
 	}
 	struct command_write write = {
-		.run = secret_run, .call = call, .account = name, .data = &secret,
+		.run = secret_run,
+		.call = call,
+		.account = name,
+		.data = &secret,
 		.act = must_exist ? "account passwd" : "account add",
 	};
 	bool good = command_commit(&write);
@@ -104,13 +109,15 @@ bool command_account_passwd(struct command_call *call)
 static bool delete_run(struct command_write *write, struct store_txn *txn, int64_t now)
 {
 	(void)now;
-	return account_delete(txn, write->account) == STORE_OK || no_such(write->call, write->account);
+	return account_delete(txn, write->account) == STORE_OK ||
+	       no_such(write->call, write->account);
 }
 
 static bool reset_run(struct command_write *write, struct store_txn *txn, int64_t now)
 {
 	(void)now;
-	return gate_reset(txn, write->account) == STORE_OK || no_such(write->call, write->account);
+	return gate_reset(txn, write->account) == STORE_OK ||
+	       no_such(write->call, write->account);
 }
 
 static bool limit_run(struct command_write *write, struct store_txn *txn, int64_t now)
@@ -120,10 +127,13 @@ static bool limit_run(struct command_write *write, struct store_txn *txn, int64_
 	       no_such(write->call, write->account);
 }
 
-static bool delete(struct command_call *call, struct span name)
+static bool delete (struct command_call *call, struct span name)
 {
 	struct command_write write = {
-		.run = delete_run, .call = call, .account = name, .act = "account delete",
+		.run = delete_run,
+		.call = call,
+		.account = name,
+		.act = "account delete",
 	};
 	return command_commit(&write);
 }
@@ -131,7 +141,10 @@ static bool delete(struct command_call *call, struct span name)
 static bool reset(struct command_call *call, struct span name)
 {
 	struct command_write write = {
-		.run = reset_run, .call = call, .account = name, .act = "account reset",
+		.run = reset_run,
+		.call = call,
+		.account = name,
+		.act = "account reset",
 	};
 	return command_commit(&write);
 }
@@ -151,7 +164,9 @@ static bool read_limits(struct command_call *call, struct budget_limits *limits)
 		}
 		for (size_t k = 0; k < limits->count; k++) {
 			if (limits->limit[k].window == limit.window) {
-				return command_fail(call, "%s: a second limit for the same window", call->argv[i]);
+				return command_fail(call,
+				                    "%s: a second limit for the same window",
+				                    call->argv[i]);
 			}
 		}
 		limits->limit[limits->count++] = limit;
@@ -170,7 +185,11 @@ static bool limit(struct command_call *call, struct span name)
 		at += (size_t)snprintf(act + at, sizeof act - at, " %s", call->argv[i]);
 	}
 	struct command_write write = {
-		.run = limit_run, .call = call, .account = name, .act = act, .data = &limits,
+		.run = limit_run,
+		.call = call,
+		.account = name,
+		.act = act,
+		.data = &limits,
 	};
 	return command_commit(&write);
 }
@@ -229,12 +248,12 @@ static json_t *account_row(struct command_call *call, struct store_txn *txn, str
 	    queue_usage(txn, name, &usage) != STORE_OK) {
 		return NULL;
 	}
-	return json_pack("{s:o, s:o, s:o, s:b, s:b, s:I, s:I, s:o, s:o}", "account", command_text(name),
-	                 "limits", limits_text(&view.limits), "used", used_text(&view), "own_limits",
-	                 view.own_limits, "exempt", view.exempt, "queued", (json_int_t)usage.entries,
-	                 "queued_bytes", (json_int_t)usage.bytes, "created",
-	                 command_time(account.created_wall), "password_changed",
-	                 command_time(account.changed_wall));
+	return json_pack("{s:o, s:o, s:o, s:b, s:b, s:I, s:I, s:o, s:o}", "account",
+	                 command_text(name), "limits", limits_text(&view.limits), "used",
+	                 used_text(&view), "own_limits", view.own_limits, "exempt", view.exempt,
+	                 "queued", (json_int_t)usage.entries, "queued_bytes",
+	                 (json_int_t)usage.bytes, "created", command_time(account.created_wall),
+	                 "password_changed", command_time(account.changed_wall));
 }
 
 bool command_account_list(struct command_call *call)
@@ -256,8 +275,10 @@ bool command_account_list(struct command_call *call)
 		memcpy(name, next.ptr, after.len);
 		json_t *row = account_row(call, txn, after);
 		store_abort(txn);
-		call->emit(call->context, row ? row : json_pack("{s:o, s:s}", "account", command_text(after),
-		                                                "limits", "(can not be read)"));
+		call->emit(call->context,
+		           row ? row
+		               : json_pack("{s:o, s:s}", "account", command_text(after),
+		                           "limits", "(can not be read)"));
 	}
 }
 
@@ -278,7 +299,8 @@ static bool show(struct command_call *call, struct span name)
 		return command_fail(call, "%.*s: its rows can not be read", SPAN_ARG(name));
 	}
 	command_layout(call, COMMAND_CARD,
-	               "account limits used own_limits exempt queued queued_bytes created password_changed");
+	               "account limits used own_limits exempt queued queued_bytes created "
+	               "password_changed");
 	call->emit(call->context, row);
 	return true;
 }

@@ -6,8 +6,8 @@
 
 #include "store/journal.h"
 
-#define BATCH 500 /* entries a transaction: the writer is not held up */
-#define SCAN_ROWS 2000 /* journal rows a read transaction */
+#define BATCH      500  /* entries a transaction: the writer is not held up */
+#define SCAN_ROWS  2000 /* journal rows a read transaction */
 #define NAME_BYTES 256
 
 /* ---- rows ---- */
@@ -29,8 +29,9 @@ static json_t *id_text(uint64_t id)
 
 static json_t *recipient_row(const struct queue_recipient *recipient)
 {
-	return json_pack("{s:o, s:s, s:I, s:o}", "recipient", command_text(recipient->address), "state",
-	                 recipient_names[recipient->state], "code", (json_int_t)recipient->code, "answer",
+	return json_pack("{s:o, s:s, s:I, s:o}", "recipient", command_text(recipient->address),
+	                 "state", recipient_names[recipient->state], "code",
+	                 (json_int_t)recipient->code, "answer",
 	                 command_text(recipient->answer));
 }
 
@@ -41,38 +42,43 @@ static json_t *entry_row(struct command_call *call, const struct queue_entry *en
 	size_t answer_len = 0;
 	for (size_t i = 0; i < entry->nrecipients; i++) {
 		const struct queue_recipient *recipient = &entry->recipients[i];
-		open += recipient->state == RECIPIENT_PENDING || recipient->state == RECIPIENT_FAILED;
+		open += recipient->state == RECIPIENT_PENDING ||
+		        recipient->state == RECIPIENT_FAILED;
 		if (recipient->answer.len && recipient->state != RECIPIENT_SENT) {
 			answer = recipient->answer.ptr;
 			answer_len = recipient->answer.len;
 		}
 	}
 	int64_t in = entry->state == QUEUE_READY ? entry->next_at - store_now(call->store) : 0;
-	return json_pack("{s:o, s:s, s:o, s:o, s:o, s:I, s:I, s:I, s:I, s:I, s:o}", "qid",
-	                 id_text(entry->id), "state", state_names[entry->state], "accepted",
-	                 command_time(entry->accepted_wall), "account", command_text(entry->account),
-	                 "from", command_text(entry->sender), "size", (json_int_t)entry->size, "nrcpt",
-	                 (json_int_t)entry->nrecipients, "open", (json_int_t)open, "attempts",
-	                 (json_int_t)entry->attempts, "next_in", (json_int_t)(in > 0 ? in / 1000 : 0),
-	                 "answer", command_text(span_of(answer, answer_len)));
+	return json_pack(
+	    "{s:o, s:s, s:o, s:o, s:o, s:I, s:I, s:I, s:I, s:I, s:o}", "qid",
+	    id_text(entry->id), "state", state_names[entry->state], "accepted",
+	    command_time(entry->accepted_wall), "account", command_text(entry->account), "from",
+	    command_text(entry->sender), "size", (json_int_t)entry->size, "nrcpt",
+	    (json_int_t)entry->nrecipients, "open", (json_int_t)open, "attempts",
+	    (json_int_t)entry->attempts, "next_in", (json_int_t)(in > 0 ? in / 1000 : 0),
+	    "answer", command_text(span_of(answer, answer_len)));
 }
 
 /* ---- list, show ---- */
 
-/* Emits up to BATCH entries behind `*after`, moves it. False when there are no more, or on failure (error set). */
+/* Emits up to BATCH entries behind `*after`, moves it. False when there are no more, or on
+ * failure (error set). */
 static bool list_some(struct command_call *call, struct span account, uint64_t *after)
 {
 	struct store_txn *txn = command_read(call);
 	size_t n = 0;
-	for (; txn && n < BATCH && queue_list_next(txn, account, *after, after) == STORE_OK; n++) {
+	for (; txn && n < BATCH && queue_list_next(txn, account, *after, after) == STORE_OK;
+	     n++) {
 		struct arena arena;
 		struct queue_entry entry;
 		arena_init(&arena, QUEUE_ENTRY_MAX);
 		if (queue_get(txn, *after, &arena, &entry) == STORE_OK) {
 			call->emit(call->context, entry_row(call, &entry));
 		} else {
-			call->emit(call->context, json_pack("{s:o, s:s}", "qid", id_text(*after), "state",
-			                                    "damaged"));
+			call->emit(call->context,
+			           json_pack("{s:o, s:s}", "qid", id_text(*after), "state",
+			                     "damaged"));
 		}
 		arena_done(&arena);
 	}
@@ -121,7 +127,9 @@ bool command_queue_show(struct command_call *call)
 			call->emit(call->context, recipient_row(&entry.recipients[i]));
 		}
 	} else {
-		command_fail(call, result == STORE_NOT_FOUND ? "%s: no such entry" : "%s: can not be read",
+		command_fail(call,
+		             result == STORE_NOT_FOUND ? "%s: no such entry"
+		                                       : "%s: can not be read",
 		             call->argv[0]);
 	}
 	arena_done(&arena);
@@ -170,7 +178,11 @@ static bool commit_batch(struct command_call *call, struct batch *batch, struct 
                          const char *act)
 {
 	struct command_write write = {
-		.run = batch_run, .call = call, .account = account, .act = act, .data = batch,
+		.run = batch_run,
+		.call = call,
+		.account = account,
+		.act = act,
+		.data = batch,
 	};
 	if (!command_commit(&write)) {
 		return false;
@@ -181,7 +193,8 @@ static bool commit_batch(struct command_call *call, struct batch *batch, struct 
 	return true;
 }
 
-static size_t next_ids(struct command_call *call, struct span account, uint64_t after, uint64_t *ids)
+static size_t next_ids(struct command_call *call, struct span account, uint64_t after,
+                       uint64_t *ids)
 {
 	struct store_txn *txn = command_read(call);
 	size_t n = 0;
@@ -232,7 +245,8 @@ static bool do_to(struct command_call *call, const struct deed *deed)
 	}
 	struct buf name;
 	buf_init(&name, NAME_BYTES);
-	bool good = command_account(call, call->argv[0], &name) && do_to_many(call, deed, buf_span(&name));
+	bool good = command_account(call, call->argv[0], &name) &&
+	            do_to_many(call, deed, buf_span(&name));
 	buf_done(&name);
 	return good;
 }

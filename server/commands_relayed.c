@@ -7,7 +7,7 @@
 
 #include "store/journal.h"
 
-#define SCAN_ROWS 2000 /* journal rows a read transaction */
+#define SCAN_ROWS  2000 /* journal rows a read transaction */
 #define NAME_BYTES 256
 
 enum what { WHOLE, IDS, RECIPIENTS };
@@ -26,8 +26,8 @@ static struct span remote_id(struct span answer)
 	static const struct {
 		const char *before;
 	} forms[] = {
-		{ "queued as " },   /* Postfix, Gatepost */
-		{ " id=" },         /* Exim */
+		{ "queued as " }, /* Postfix, Gatepost */
+		{ " id=" },       /* Exim */
 		{ "OK id=" },
 		{ "Message queued with id " },
 		{ "message accepted for delivery, id " },
@@ -39,10 +39,12 @@ static struct span remote_id(struct span answer)
 		if (!at) {
 			continue;
 		}
-		struct span id = span_from(answer, (size_t)(at - answer.ptr) + strlen(forms[i].before));
+		struct span id = span_from(answer,
+		                           (size_t)(at - answer.ptr) + strlen(forms[i].before));
 		size_t n = 0;
-		while (n < id.len && (strchr("-_.", id.ptr[n]) || (id.ptr[n] >= '0' && id.ptr[n] <= '9') ||
-		                      ((id.ptr[n] | 0x20) >= 'a' && (id.ptr[n] | 0x20) <= 'z'))) {
+		while (n < id.len &&
+		       (strchr("-_.", id.ptr[n]) || (id.ptr[n] >= '0' && id.ptr[n] <= '9') ||
+		        ((id.ptr[n] | 0x20) >= 'a' && (id.ptr[n] | 0x20) <= 'z'))) {
 			n++;
 		}
 		while (n && id.ptr[n - 1] == '.') {
@@ -72,12 +74,14 @@ static bool read_since(struct command_call *call, const char *text, int64_t *wal
 	} units[] = { { 's', 1000 }, { 'm', 60000 }, { 'h', 3600000 }, { 'd', 86400000 } };
 	long number = strtol(text, &end, 10);
 	for (size_t i = 0; i < COUNT(units); i++) {
-		if (end != text && number >= 0 && number < 100000 && end[0] == units[i].unit && !end[1]) {
+		if (end != text && number >= 0 && number < 100000 && end[0] == units[i].unit &&
+		    !end[1]) {
 			*wall_out = (int64_t)time(NULL) * 1000 - number * units[i].ms;
 			return true;
 		}
 	}
-	return command_fail(call, "%s: not a time (2h, 3d, 2026-11-25, 2026-11-25T03:00:00)", text);
+	return command_fail(call, "%s: not a time (2h, 3d, 2026-11-25, 2026-11-25T03:00:00)",
+	                    text);
 }
 
 static bool read_options(struct search *search)
@@ -117,12 +121,14 @@ static void emit_recipient(struct search *search, const struct journal_row *row,
 		}
 		break;
 	case RECIPIENTS:
-		call->emit(call->context, json_pack("{s:o}", "recipient", command_text(recipient->address)));
+		call->emit(call->context,
+		           json_pack("{s:o}", "recipient", command_text(recipient->address)));
 		break;
 	case WHOLE:
 		call->emit(call->context,
-		           json_pack("{s:o, s:s, s:o, s:s, s:o}", "accepted", command_time(row->wall), "qid",
-		                     qid, "recipient", command_text(recipient->address), "id", id, "answer",
+		           json_pack("{s:o, s:s, s:o, s:s, s:o}", "accepted",
+		                     command_time(row->wall), "qid", qid, "recipient",
+		                     command_text(recipient->address), "id", id, "answer",
 		                     command_text(recipient->answer)));
 	}
 }
@@ -167,7 +173,9 @@ static bool scan_some(struct search *search, int64_t *at, uint64_t *id)
 bool command_relayed(struct command_call *call)
 {
 	static const char *const columns[] = {
-		[WHOLE] = "accepted qid recipient id answer", [IDS] = "id", [RECIPIENTS] = "recipient",
+		[WHOLE] = "accepted qid recipient id answer",
+		[IDS] = "id",
+		[RECIPIENTS] = "recipient",
 	};
 	struct search search = { .call = call };
 	struct buf name;

@@ -10,17 +10,17 @@ static json_t *status_row(struct server *server, const struct delivery_status *d
                           const struct queue_usage *queue)
 {
 	int64_t up = (int64_t)time(NULL) - server->started_wall / 1000;
-	return json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:s, s:I, s:I, s:I, s:I}",
-	                 "version", GATEPOST_VERSION, "uptime", (json_int_t)up, "connections",
-	                 (json_int_t)census_connections(server->census), "queued",
-	                 (json_int_t)queue->entries, "queued_bytes", (json_int_t)queue->bytes, "in_flight",
-	                 (json_int_t)delivery->in_flight, "links", (json_int_t)delivery->links, "relayed",
-	                 (json_int_t)delivery->relayed, "deferred", (json_int_t)delivery->deferred,
-	                 "failed", (json_int_t)delivery->failed, "smarthost",
-	                 delivery->smarthost_down ? "down" : "up", "reason", delivery->reason, "retry_in",
-	                 (json_int_t)(delivery->retry_in / 1000), "store_bytes",
-	                 (json_int_t)store_live_bytes(server->store), "store_size",
-	                 (json_int_t)store_size(server->store), "log_dropped", (json_int_t)log_dropped());
+	return json_pack(
+	    "{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:s, s:I, s:I, s:I, s:I}",
+	    "version", GATEPOST_VERSION, "uptime", (json_int_t)up, "connections",
+	    (json_int_t)census_connections(server->census), "queued",
+	    (json_int_t)queue->entries, "queued_bytes", (json_int_t)queue->bytes, "in_flight",
+	    (json_int_t)delivery->in_flight, "links", (json_int_t)delivery->links, "relayed",
+	    (json_int_t)delivery->relayed, "deferred", (json_int_t)delivery->deferred, "failed",
+	    (json_int_t)delivery->failed, "smarthost", delivery->smarthost_down ? "down" : "up",
+	    "reason", delivery->reason, "retry_in", (json_int_t)(delivery->retry_in / 1000),
+	    "store_bytes", (json_int_t)store_live_bytes(server->store), "store_size",
+	    (json_int_t)store_size(server->store), "log_dropped", (json_int_t)log_dropped());
 }
 
 bool command_status(struct command_call *call)
@@ -36,7 +36,8 @@ bool command_status(struct command_call *call)
 	enum store_result result = queue_total(txn, &queue);
 	store_abort(txn);
 	command_layout(call, COMMAND_CARD,
-	               "version uptime connections queued queued_bytes in_flight links relayed deferred failed "
+	               "version uptime connections queued queued_bytes in_flight links relayed "
+	               "deferred failed "
 	               "smarthost reason retry_in store_bytes store_size log_dropped");
 	call->emit(call->context, status_row(server, &delivery, &queue));
 	if (result != STORE_OK) {

@@ -8,12 +8,12 @@
 #include "server/log.h"
 #include "store/journal.h"
 
-#define BATCH_BYTES ((size_t)4 * 1024 * 1024)
+#define BATCH_BYTES        ((size_t)4 * 1024 * 1024)
 #define BATCH_STAGED_BYTES ((size_t)1024 * 1024)
-#define BATCH_JOBS 512
-#define MEASURE_MS 1000
-#define TRIM_MS 60000
-#define TRIM_ROWS 2000
+#define BATCH_JOBS         512
+#define MEASURE_MS         1000
+#define TRIM_MS            60000
+#define TRIM_ROWS          2000
 
 struct job_list {
 	struct commit_job *first;
@@ -181,7 +181,8 @@ static void fail_for_good(struct commit *commit, const char *reason)
 	}
 }
 
-/* One transaction with all jobs from `first` on to `end`; nothing of it remains when it is not OK. */
+/* One transaction with all jobs from `first` on to `end`; nothing of it remains when it is not
+ * OK. */
 static enum store_result run_together(struct commit *commit, struct commit_job *first,
                                       const struct commit_job *end)
 {
@@ -220,7 +221,8 @@ static void run_batch(struct commit *commit, struct job_list *batch)
 	enum store_result result = run_together(commit, batch->first, NULL);
 	bool alone = !batch->first->next;
 	for (struct commit_job *job = batch->first; job; job = job->next) {
-		/* A batch that failed is run again one by one: a damaged row or a full store is one job's fate. */
+		/* A batch that failed is run again one by one: a damaged row or a full store is
+		 * one job's fate. */
 		bool again = result != STORE_OK && !alone && !commit->failed;
 		job->result = again ? run_together(commit, job, job->next) : result;
 	}
@@ -257,7 +259,8 @@ static void housekeeping(struct commit *commit)
 	}
 }
 
-/* Waits for work, at most until the next housekeeping. False when there will be none any more. */
+/* Waits for work, at most until the next housekeeping. False when there will be none any more.
+ */
 static bool wait_for_work(struct commit *commit)
 {
 	struct timespec until;
@@ -305,8 +308,8 @@ static void *writer(void *context)
 
 /* ---- the others ---- */
 
-struct commit *commit_start(struct store *store, int64_t journal_keep, void (*fatal)(void *context),
-                            void *context, struct error *error)
+struct commit *commit_start(struct store *store, int64_t journal_keep,
+                            void (*fatal)(void *context), void *context, struct error *error)
 {
 	struct commit *commit = calloc(1, sizeof *commit);
 	if (!commit) {

@@ -10,10 +10,10 @@
 #include "proto/address.h"
 #include "server/config_table.h"
 
-#define FILE_MAX ((size_t)1024 * 1024)
+#define FILE_MAX   ((size_t)1024 * 1024)
 #define MEMORY_MAX ((size_t)16 * 1024 * 1024)
-#define TITLE_MAX 32
-#define KEYS_MAX 64 /* of a block */
+#define TITLE_MAX  32
+#define KEYS_MAX   64 /* of a block */
 
 /* ---- the object ---- */
 
@@ -157,7 +157,7 @@ fail(const struct load *load, int line, const char *what, const char *format, ..
 		snprintf(number, sizeof number, ":%d", line);
 	}
 	error_set(load->error, "%s%s: %s%s%s", load->path, number, what, what[0] ? ": " : "",
-		  reason.text);
+	          reason.text);
 	return false;
 }
 
@@ -202,8 +202,8 @@ static struct name name_key(enum config_block block, const char *title, const ch
 	struct name name;
 	const char *kind = config_blocks[block].name;
 	snprintf(name.text, sizeof name.text, "%s%s%.40s%s%.60s", kind,
-		 title && title[0] ? " " : "", title ? title : "",
-		 kind[0] && key[0] ? ": " : "", key);
+	         title && title[0] ? " " : "", title ? title : "",
+	         kind[0] && key[0] ? ": " : "", key);
 	return name;
 }
 
@@ -213,7 +213,7 @@ static struct load *loading;
 
 /* Its first word is the fault, what follows is a consequence. */
 __attribute__((format(printf, 2, 0))) static void hear_error(cfg_t *where, const char *format,
-							     va_list args)
+                                                             va_list args)
 {
 	char text[256];
 	if (loading->error->text[0]) {
@@ -227,7 +227,7 @@ __attribute__((format(printf, 2, 0))) static void hear_error(cfg_t *where, const
 	enum config_block block = CONFIG_TOP;
 	for (size_t i = CONFIG_TOP + 1; i < CONFIG_BLOCKS; i++) {
 		block = strcmp(where->name, config_blocks[i].name) == 0 ? (enum config_block)i
-									: block;
+		                                                        : block;
 	}
 	struct name name = name_key(block, where->title, va_arg(args, const char *));
 	fail(loading, where->line, name.text, "there is no such key");
@@ -255,8 +255,8 @@ static bool parse(struct load *load)
 	size_t top = block_options(CONFIG_TOP, option[CONFIG_TOP]);
 	for (size_t i = CONFIG_TOP + 1; i < CONFIG_BLOCKS; i++) {
 		const struct config_block_info *info = &config_blocks[i];
-		cfg_flag_t flags =
-		    info->most ? CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES : CFGF_NONE;
+		cfg_flag_t flags = info->most ? CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES
+		                              : CFGF_NONE;
 		option[i][block_options((enum config_block)i, option[i])] =
 		    (cfg_opt_t)CFG_END();
 		option[CONFIG_TOP][top++] = (cfg_opt_t)CFG_SEC(info->name, option[i], flags);
@@ -287,11 +287,11 @@ static bool note(struct load *load)
 
 /* The line of a value, else of its key, else of its block; 0 when all of it is a default. */
 static int line_of(const struct load *load, enum config_block block, const char *title,
-		   const char *key, size_t value)
+                   const char *key, size_t value)
 {
 	const char *kind = config_blocks[block].name;
-	const struct config_note *found =
-	    config_note_find(&load->notes, kind, title, key, value);
+	const struct config_note *found = config_note_find(&load->notes, kind, title, key,
+	                                                   value);
 	found = found ? found : config_note_find(&load->notes, kind, title, key, 0);
 	found = found ? found : config_note_find(&load->notes, kind, title, "", 0);
 	return found ? found->line : 0;
@@ -299,18 +299,18 @@ static int line_of(const struct load *load, enum config_block block, const char 
 
 /* One key that is given: all its values. */
 static bool store_values(struct load *load, const struct config_row *row, cfg_t *section,
-			 void *object)
+                         void *object)
 {
 	const char *title = cfg_title(section);
 	struct name name = name_key(row->block, title, row->name);
 	cfg_opt_t *option = cfg_getopt(section, row->name);
 	struct config_slot slot = { .memory = &load->config->memory,
-				    .object = object,
-				    .count = cfg_opt_size(option) };
+		                    .object = object,
+		                    .count = cfg_opt_size(option) };
 	int line = line_of(load, row->block, title, row->name, 0);
 	if (row->type->count && (int64_t)slot.count > row->max) {
 		return fail(load, line, name.text, "has more than %lld values",
-			    (long long)row->max);
+		            (long long)row->max);
 	}
 	if (row->type->count && (int64_t)slot.count < row->min) {
 		return fail(load, line, name.text, "needs a value");
@@ -339,14 +339,14 @@ static bool fill_block(struct load *load, enum config_block block, cfg_t *sectio
 			continue;
 		}
 		if (config_note_find(&load->notes, config_blocks[block].name, title, row->name,
-				     0)) {
+		                     0)) {
 			if (!store_values(load, row, section, object)) {
 				return false;
 			}
 		} else if (!row->initial && !row->derived) {
 			struct name name = name_key(block, title, row->name);
 			return fail(load, line_of(load, block, title, row->name, 0), name.text,
-				    "is missing");
+			            "is missing");
 		} else if (!config_row_init(row, &load->config->memory, object, false)) {
 			return fail(load, 0, row->name, "no memory");
 		}
@@ -359,13 +359,13 @@ static bool title_is_valid(const char *title)
 	size_t n = strlen(title);
 	return n > 0 && n <= TITLE_MAX &&
 	       n == strspn(title,
-			   "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-");
+	                   "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-");
 }
 
 /* All titled blocks of a kind into an array of `size` bytes each, whose first member is the
  * name. */
 static bool fill_blocks(struct load *load, enum config_block block, void *array, size_t size,
-			size_t *count_out)
+                        size_t *count_out)
 {
 	const char *kind = config_blocks[block].name;
 	for (unsigned i = 0; i < cfg_size(load->file, kind); i++) {
@@ -378,7 +378,7 @@ static bool fill_blocks(struct load *load, enum config_block block, void *array,
 		}
 		if (!title_is_valid(cfg_title(section))) {
 			return fail(load, line, name.text,
-				    "a name has letters, digits, dots and hyphens");
+			            "a name has letters, digits, dots and hyphens");
 		}
 		if (!copy(load->config, span_str(cfg_title(section)), object)) {
 			return fail(load, 0, kind, "no memory");
@@ -398,11 +398,11 @@ static bool fill(struct load *load)
 		return fail(load, 0, "", "no memory");
 	}
 	bool good = fill_block(load, CONFIG_TOP, load->file, config) &&
-		    fill_block(load, CONFIG_TLS, cfg_getsec(load->file, "tls"), config) &&
-		    fill_blocks(load, CONFIG_LISTEN, config->listener,
-				sizeof config->listener[0], &config->nlisteners) &&
-		    fill_blocks(load, CONFIG_SMARTHOST, config->smarthost,
-				sizeof config->smarthost[0], &config->nsmarthosts);
+	            fill_block(load, CONFIG_TLS, cfg_getsec(load->file, "tls"), config) &&
+	            fill_blocks(load, CONFIG_LISTEN, config->listener,
+	                        sizeof config->listener[0], &config->nlisteners) &&
+	            fill_blocks(load, CONFIG_SMARTHOST, config->smarthost,
+	                        sizeof config->smarthost[0], &config->nsmarthosts);
 	if (good && config->nlisteners == 0 && !default_listeners(config)) {
 		return fail(load, 0, "", "no memory");
 	}
@@ -420,7 +420,7 @@ static bool check_names(struct load *load)
 	}
 	if (!config->hostname) {
 		return fail(load, 0, "hostname",
-			    "is missing, and the machine's own name has no dot");
+		            "is missing, and the machine's own name has no dot");
 	}
 	if (!config->domain) {
 		return fail(load, 0, "domain", "is missing, and hostname has none");
@@ -464,13 +464,13 @@ static bool check_listeners(struct load *load)
 			for (size_t before = 0; before < n; before++) {
 				if (memcmp(&places[before], &places[n], sizeof places[n]) ==
 				    0) {
-					struct name name =
-					    name_key(CONFIG_LISTEN, listener->name, "address");
+					struct name name = name_key(CONFIG_LISTEN,
+					                            listener->name, "address");
 					int line = line_of(load, CONFIG_LISTEN, listener->name,
-							   "address", a + 1);
+					                   "address", a + 1);
 					return fail(load, line, name.text,
-						    "\"%s\": port %u is given twice",
-						    listener->address[a], listener->port);
+					            "\"%s\": port %u is given twice",
+					            listener->address[a], listener->port);
 				}
 			}
 		}
@@ -485,9 +485,9 @@ static bool check_limits(struct load *load)
 		for (size_t before = 0; before < i; before++) {
 			if (limits->limit[before].window == limits->limit[i].window) {
 				return fail(load,
-					    line_of(load, CONFIG_TOP, "", "limits", i + 1),
-					    "limits", "value %zu has the window of value %zu",
-					    i + 1, before + 1);
+				            line_of(load, CONFIG_TOP, "", "limits", i + 1),
+				            "limits", "value %zu has the window of value %zu",
+				            i + 1, before + 1);
 			}
 		}
 	}
@@ -546,6 +546,6 @@ struct config *config_load(const char *path, struct error *error)
 struct gate_rules config_gate_rules(const struct config *config)
 {
 	return (struct gate_rules){ .limits = config->limits,
-				    .exempt = config->exempt,
-				    .nexempt = config->nexempt };
+		                    .exempt = config->exempt,
+		                    .nexempt = config->nexempt };
 }

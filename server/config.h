@@ -15,11 +15,11 @@
 #include "proto/error.h"
 #include "proto/smtp_client.h"
 
-#define CONFIG_RETRY_MAX 32
-#define CONFIG_LISTENERS_MAX 16
-#define CONFIG_ADDRESSES_MAX 16
+#define CONFIG_RETRY_MAX      32
+#define CONFIG_LISTENERS_MAX  16
+#define CONFIG_ADDRESSES_MAX  16
 #define CONFIG_SMARTHOSTS_MAX 8
-#define CONFIG_EXEMPT_MAX 4096
+#define CONFIG_EXEMPT_MAX     4096
 
 enum config_tls { CONFIG_TLS_STARTTLS, CONFIG_TLS_IMPLICIT };
 
@@ -95,7 +95,7 @@ void config_unref(struct config *config);
 /* What of `new` needs a restart, as a list of keys "listen, workers"; false when nothing does.
  * Such keys keep the old values' effect. */
 bool config_needs_restart(const struct config *old, const struct config *new, char *keys_out,
-			  size_t size);
+                          size_t size);
 
 /* The gate's part of it, borrowed from `config`. */
 struct gate_rules config_gate_rules(const struct config *config);

@@ -1,6 +1,6 @@
 #include "server/config_table.h"
 
-#define TEXT_MAX ((size_t)4 * 1024 * 1024)
+#define TEXT_MAX       ((size_t)4 * 1024 * 1024)
 #define SAMPLE_COLUMNS 96
 
 static void flush(struct buf *out, FILE *file)
@@ -13,7 +13,7 @@ static void flush(struct buf *out, FILE *file)
 
 /* NAME { key = value key = value }, one line. */
 static void write_block(enum config_block block, const char *title, const void *object,
-			struct buf *out)
+                        struct buf *out)
 {
 	buf_printf(out, "%s %s%s{", config_blocks[block].name, title, title[0] ? " " : "");
 	for (size_t i = 0; i < config_nrows; i++) {
@@ -59,7 +59,7 @@ static void write_part(const struct config *config, const char *name, struct buf
 
 /* Appends it, when it differs. */
 static bool write_difference(const struct config *from, const struct config *to,
-			     const char *name, struct buf *out)
+                             const char *name, struct buf *out)
 {
 	struct buf old = { .cap = TEXT_MAX }, new = { .cap = TEXT_MAX };
 	write_part(from, name, &old);
@@ -95,10 +95,10 @@ void config_print(const struct config *config, FILE *out)
 }
 
 bool config_needs_restart(const struct config *old, const struct config *new, char *keys_out,
-			  size_t size)
+                          size_t size)
 {
 	static const char *const fixed[] = { "listen", "workers", "data_dir", "control",
-					     "user" };
+		                             "user" };
 	struct buf keys = { .cap = 128 };
 	for (size_t i = 0; i < COUNT(fixed); i++) {
 		struct buf ignored = { .cap = TEXT_MAX };
@@ -176,7 +176,7 @@ void config_print_manual(FILE *out)
 		const struct config_block_info *info = &config_blocks[block];
 		if (info->name[0]) {
 			buf_printf(&text, "## %s %s{ }\n\n", info->name,
-				   info->most ? "NAME " : "");
+			           info->most ? "NAME " : "");
 			put_scdoc(info->sentence, &text);
 			buf_put_str(&text, "\n\n");
 		}
@@ -227,7 +227,7 @@ static void put_row_comment(const struct config_row *row, bool in_block, struct 
 }
 
 static void put_sample_block(const struct config *sample, enum config_block block,
-			     struct buf *out)
+                             struct buf *out)
 {
 	buf_put_byte(out, '\n');
 	put_comment(span_str(config_blocks[block].sentence), 0, out);

@@ -71,7 +71,7 @@ static bool skip_string(struct cleaner *in, struct config_fault *fault)
 			if (in->at == in->len ||
 			    (in->text[in->at] != quote && in->text[in->at] != '\\')) {
 				return fail(fault, in->line,
-					    "only \\ and the quote may follow a \\");
+				            "only \\ and the quote may follow a \\");
 			}
 		}
 	}
@@ -95,7 +95,7 @@ static bool check_byte(struct cleaner *in, struct config_fault *fault)
 		return fail(fault, in->line, "a * must be between quotes");
 	} else if (c == '+') {
 		return fail(fault, in->line,
-			    "nothing is added to a list, it is given as a whole: =");
+		            "nothing is added to a list, it is given as a whole: =");
 	} else if (looking_at(in, "${")) {
 		return fail(fault, in->line, expansion);
 	} else if (((unsigned char)c < ' ' && c != '\t') || c == 127) {
@@ -155,8 +155,8 @@ static struct span take(struct scanner *in, bool *mark_out)
 		*rest = span_from(*rest, 1);
 	}
 	*mark_out = rest->len && is_mark(rest->ptr[0]);
-	char quote =
-	    rest->len && (rest->ptr[0] == '"' || rest->ptr[0] == '\'') ? rest->ptr[0] : '\0';
+	char quote = rest->len && (rest->ptr[0] == '"' || rest->ptr[0] == '\'') ? rest->ptr[0]
+	                                                                        : '\0';
 	size_t n = *mark_out || quote ? 1 : 0;
 	while (quote && n < rest->len && rest->ptr[n] != quote) {
 		n += rest->ptr[n] == '\\' ? 2 : 1;
@@ -183,10 +183,10 @@ static bool add_note(struct scanner *in, struct span key, size_t value)
 		notes->size = size;
 	}
 	notes->note[notes->count++] = (struct config_note){ .block = in->block,
-							    .title = in->title,
-							    .key = key,
-							    .value = value,
-							    .line = in->line };
+		                                            .title = in->title,
+		                                            .key = key,
+		                                            .value = value,
+		                                            .line = in->line };
 	return true;
 }
 
@@ -205,9 +205,9 @@ static const struct config_note *find(const struct config_notes *notes, struct c
 /* A key, or the opening of a block: once only. */
 static bool add_once(struct scanner *in, struct span key)
 {
-	const struct config_note *first =
-	    find(in->notes,
-		 (struct config_note){ .block = in->block, .title = in->title, .key = key });
+	const struct config_note *first = find(
+	    in->notes,
+	    (struct config_note){ .block = in->block, .title = in->title, .key = key });
 	if (!first) {
 		return add_note(in, key, 0);
 	}
@@ -215,7 +215,7 @@ static bool add_once(struct scanner *in, struct span key)
 	struct span title = key.len ? SPAN_NONE : in->title;
 	in->fault->line = in->line;
 	error_set(&in->fault->error, "%.*s%s%.*s: is given twice, the first time in line %d",
-		  SPAN_ARG(what), title.len ? " " : "", SPAN_ARG(title), first->line);
+	          SPAN_ARG(what), title.len ? " " : "", SPAN_ARG(title), first->line);
 	return false;
 }
 
@@ -238,7 +238,7 @@ static bool note_values(struct scanner *in, struct span key)
 }
 
 bool config_scan_note(struct span text, struct config_notes *notes_out,
-		      struct config_fault *fault)
+                      struct config_fault *fault)
 {
 	struct scanner in = { .rest = text, .line = 1, .notes = notes_out, .fault = fault };
 	struct span word[2] = { SPAN_NONE, SPAN_NONE }; /* the last but one, the last */
@@ -269,10 +269,10 @@ bool config_scan_note(struct span text, struct config_notes *notes_out,
 }
 
 const struct config_note *config_note_find(const struct config_notes *notes, const char *block,
-					   const char *title, const char *key, size_t value)
+                                           const char *title, const char *key, size_t value)
 {
 	return find(notes, (struct config_note){ .block = span_str(block),
-						 .title = span_str(title),
-						 .key = span_str(key),
-						 .value = value });
+	                                         .title = span_str(title),
+	                                         .key = span_str(key),
+	                                         .value = value });
 }

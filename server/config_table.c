@@ -1,32 +1,32 @@
 #include "server/config_table.h"
 
-#define KIB ((int64_t)1024)
-#define MIB (1024 * KIB)
-#define GIB (1024 * MIB)
+#define KIB    ((int64_t)1024)
+#define MIB    (1024 * KIB)
+#define GIB    (1024 * MIB)
 #define SECOND ((int64_t)1000)
 #define MINUTE (60 * SECOND)
-#define HOUR (60 * MINUTE)
-#define DAY (24 * HOUR)
+#define HOUR   (60 * MINUTE)
+#define DAY    (24 * HOUR)
 
 const struct config_block_info config_blocks[CONFIG_BLOCKS] = {
 	[CONFIG_TOP] = { "", 0, "" },
 	[CONFIG_TLS] = { "tls", 0, "Certificate and key; they are read again at each reload." },
 	[CONFIG_LISTEN] = { "listen", CONFIG_LISTENERS_MAX,
-			    "Where clients connect. Without any such block: submission (587, "
-			    "starttls) and submissions "
-			    "(465, implicit)." },
+	                    "Where clients connect. Without any such block: submission (587, "
+	                    "starttls) and submissions "
+	                    "(465, implicit)." },
 	[CONFIG_SMARTHOST] = { "smarthost", CONFIG_SMARTHOSTS_MAX,
-			       "Where accepted mail goes, at least one; several are tried in "
-			       "the order given." },
+	                       "Where accepted mail goes, at least one; several are tried in "
+	                       "the order given." },
 };
 
-#define TOP(field) CONFIG_TOP, #field
-#define AT(field) offsetof(struct config, field)
-#define LISTEN(field) CONFIG_LISTEN, #field
-#define AT_LISTEN(field) offsetof(struct config_listener, field)
-#define SMARTHOST(field) CONFIG_SMARTHOST, #field
+#define TOP(field)          CONFIG_TOP, #field
+#define AT(field)           offsetof(struct config, field)
+#define LISTEN(field)       CONFIG_LISTEN, #field
+#define AT_LISTEN(field)    offsetof(struct config_listener, field)
+#define SMARTHOST(field)    CONFIG_SMARTHOST, #field
 #define AT_SMARTHOST(field) offsetof(struct config_smarthost, field)
-#define LIST 0 /* these types know their fields */
+#define LIST                0 /* these types know their fields */
 
 const struct config_row config_rows[] = {
 	{ TOP(hostname), &config_type_hostname, AT(hostname), .derived = "the machine's name",
@@ -73,15 +73,15 @@ const struct config_row config_rows[] = {
 
 	{ TOP(limits), &config_type_limits, LIST, 0, BUDGET_LIMITS_MAX, "500/30m 2000/24h",
 	  .sentence = "Recipients an account may write to in a window, all of which must be "
-		      "kept; {} is "
-		      "no limit. An account may have its own (gatepostctl account limit)." },
+	              "kept; {} is "
+	              "no limit. An account may have its own (gatepostctl account limit)." },
 	{ TOP(exempt), &config_type_patterns, LIST, 0, CONFIG_EXEMPT_MAX, "",
 	  .sentence = "Accounts without limits, with * for any run of characters: "
-		      "{ \"newsletter@example.org\", \"*@lists.example.org\" }." },
+	              "{ \"newsletter@example.org\", \"*@lists.example.org\" }." },
 	{ TOP(retry), &config_type_durations, LIST, 1, CONFIG_RETRY_MAX, "30s 1m 2m 5m 15m",
 	  .sentence = "Waiting times between attempts to relay; the last one repeats. When the "
-		      "smarthost "
-		      "is back, all that it deferred is due at once." },
+	              "smarthost "
+	              "is back, all that it deferred is due at once." },
 	{ TOP(lifetime), &config_type_duration, AT(lifetime), 1 * SECOND, 31 * DAY, "2d",
 	  .sentence = "How long relaying is tried before the sender is told that it failed." },
 	{ TOP(message_size), &config_type_size, AT(message_size), 64 * KIB, GIB, "50M",

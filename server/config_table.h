@@ -35,12 +35,12 @@ struct config_slot {
 struct config_type {
 	const char *name; /* as the man page calls it */
 	bool (*parse)(const struct config_row *row, struct span text,
-		      struct config_value *value_out, struct error *fault);
+	              struct config_value *value_out, struct error *fault);
 	/* False only without memory. */
 	bool (*store)(const struct config_row *row, const struct config_slot *slot,
-		      const struct config_value *value);
+	              const struct config_value *value);
 	void (*write)(const struct config_row *row, const void *object, size_t index,
-		      struct buf *out);
+	              struct buf *out);
 	/* A list has this; others are one value. */
 	size_t (*count)(const void *object);
 };
@@ -71,7 +71,7 @@ extern const size_t config_nrows;
 /* Stores a row's default or its sample value; nothing when it has none. The table's own texts
  * are right: asserted. False without memory. */
 bool config_row_init(const struct config_row *row, struct arena *memory, void *object,
-		     bool sample);
+                     bool sample);
 /* Does the row's field hold anything? */
 bool config_row_is_set(const struct config_row *row, const void *object);
 /* "key = value", as in the file. */
@@ -115,9 +115,9 @@ struct config_fault {
  */
 bool config_scan_clean(char *text, size_t len, struct config_fault *fault);
 bool config_scan_note(struct span text, struct config_notes *notes_out,
-		      struct config_fault *fault);
+                      struct config_fault *fault);
 /* NULL when it is not there. */
 const struct config_note *config_note_find(const struct config_notes *notes, const char *block,
-					   const char *title, const char *key, size_t value);
+                                           const char *title, const char *key, size_t value);
 
 #endif

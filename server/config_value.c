@@ -59,7 +59,7 @@ static void put_number(const struct config_row *row, int64_t number, struct buf 
 		i++;
 	}
 	buf_printf(out, "%lld%s", (long long)(number / scale->unit[i].factor),
-		   scale->unit[i].suffix);
+	           scale->unit[i].suffix);
 }
 
 /* Digits and one of the units; nothing else, no sign, no blanks. */
@@ -91,13 +91,13 @@ static void bounds(const struct config_row *row, int64_t *min_out, int64_t *max_
 }
 
 static bool parse_number(const struct config_row *row, struct span text,
-			 struct config_value *value_out, struct error *fault)
+                         struct config_value *value_out, struct error *fault)
 {
 	int64_t min, max;
 	bounds(row, &min, &max);
 	if (!get_number(row, text, &value_out->number)) {
 		error_set(fault, "is no %s%s", row->type->count ? "duration" : row->type->name,
-			  scale_of(row)->hint);
+		          scale_of(row)->hint);
 		return false;
 	}
 	if (value_out->number < min || value_out->number > max) {
@@ -111,14 +111,14 @@ static bool parse_number(const struct config_row *row, struct span text,
 }
 
 static bool store_number(const struct config_row *row, const struct config_slot *slot,
-			 const struct config_value *value)
+                         const struct config_value *value)
 {
 	*(int64_t *)field(row, slot->object) = value->number;
 	return true;
 }
 
 static void write_number(const struct config_row *row, const void *object, size_t index,
-			 struct buf *out)
+                         struct buf *out)
 {
 	(void)index;
 	put_number(row, *(const int64_t *)field(row, object), out);
@@ -126,14 +126,14 @@ static void write_number(const struct config_row *row, const void *object, size_
 
 /* Ports, counts, and enums: an enum without negative values is an unsigned. */
 static bool store_unsigned(const struct config_row *row, const struct config_slot *slot,
-			   const struct config_value *value)
+                           const struct config_value *value)
 {
 	*(unsigned *)field(row, slot->object) = (unsigned)value->number;
 	return true;
 }
 
 static void write_unsigned(const struct config_row *row, const void *object, size_t index,
-			   struct buf *out)
+                           struct buf *out)
 {
 	(void)index;
 	put_number(row, *(const unsigned *)field(row, object), out);
@@ -152,7 +152,7 @@ static struct span word_at(const struct config_row *row, size_t index)
 }
 
 static bool parse_word(const struct config_row *row, struct span text,
-		       struct config_value *value_out, struct error *fault)
+                       struct config_value *value_out, struct error *fault)
 {
 	for (size_t i = 0; word_at(row, i).len; i++) {
 		if (span_eq(text, word_at(row, i))) {
@@ -168,7 +168,7 @@ static bool parse_word(const struct config_row *row, struct span text,
 }
 
 static void write_word(const struct config_row *row, const void *object, size_t index,
-		       struct buf *out)
+                       struct buf *out)
 {
 	(void)index;
 	buf_put(out, word_at(row, *(const unsigned *)field(row, object)));
@@ -177,7 +177,7 @@ static void write_word(const struct config_row *row, const void *object, size_t 
 /* ---- texts ---- */
 
 static bool parse_text(struct span text, struct config_value *value_out, bool good,
-		       const char *reason, struct error *fault)
+                       const char *reason, struct error *fault)
 {
 	if (!good) {
 		error_set(fault, "%s", reason);
@@ -187,15 +187,15 @@ static bool parse_text(struct span text, struct config_value *value_out, bool go
 }
 
 static bool parse_hostname(const struct config_row *row, struct span text,
-			   struct config_value *value_out, struct error *fault)
+                           struct config_value *value_out, struct error *fault)
 {
 	(void)row;
 	return parse_text(text, value_out, address_domain_is_valid(text), "is no host name",
-			  fault);
+	                  fault);
 }
 
 static bool parse_domain(const struct config_row *row, struct span text,
-			 struct config_value *value_out, struct error *fault)
+                         struct config_value *value_out, struct error *fault)
 {
 	(void)row;
 	bool good = address_domain_is_valid(text) && text.ptr[0] != '[';
@@ -215,7 +215,7 @@ static bool is_ip(struct span text)
 }
 
 static bool parse_address(const struct config_row *row, struct span text,
-			  struct config_value *value_out, struct error *fault)
+                          struct config_value *value_out, struct error *fault)
 {
 	(void)row;
 	return parse_text(text, value_out, is_ip(text), "is no numeric address", fault);
@@ -233,43 +233,43 @@ static bool is_name(struct span text)
 }
 
 static bool parse_host(const struct config_row *row, struct span text,
-		       struct config_value *value_out, struct error *fault)
+                       struct config_value *value_out, struct error *fault)
 {
 	(void)row;
 	return parse_text(text, value_out, is_ip(text) || is_name(text),
-			  "is neither a host name nor an address", fault);
+	                  "is neither a host name nor an address", fault);
 }
 
 static bool parse_path(const struct config_row *row, struct span text,
-		       struct config_value *value_out, struct error *fault)
+                       struct config_value *value_out, struct error *fault)
 {
 	(void)row;
 	bool good = text.len && text.ptr[0] == '/' && text.len < TEXT_MAX;
 	return parse_text(text, value_out, good,
-			  "must be a path from the root, with a / in front", fault);
+	                  "must be a path from the root, with a / in front", fault);
 }
 
 static bool parse_socket(const struct config_row *row, struct span text,
-			 struct config_value *value_out, struct error *fault)
+                         struct config_value *value_out, struct error *fault)
 {
 	if (text.len >= sizeof(((struct sockaddr_un *)NULL)->sun_path)) {
 		return parse_text(text, value_out, false,
-				  "is too long for a socket (107 bytes)", fault);
+		                  "is too long for a socket (107 bytes)", fault);
 	}
 	return parse_path(row, text, value_out, fault);
 }
 
 static bool parse_user(const struct config_row *row, struct span text,
-		       struct config_value *value_out, struct error *fault)
+                       struct config_value *value_out, struct error *fault)
 {
 	(void)row;
 	bool good = text.len > 0 && text.len <= 32 && span_find(text, ':') == text.len &&
-		    span_find(text, ' ') == text.len && !span_eq(text, SPAN_LIT("root"));
+	            span_find(text, ' ') == text.len && !span_eq(text, SPAN_LIT("root"));
 	return parse_text(text, value_out, good, "is no name of an ordinary user", fault);
 }
 
 static bool copy_text(const struct config_slot *slot, struct span text, bool lower,
-		      char **copy_out)
+                      char **copy_out)
 {
 	struct span copy;
 	if (!arena_copy(slot->memory, text, &copy)) {
@@ -284,13 +284,13 @@ static bool copy_text(const struct config_slot *slot, struct span text, bool low
 }
 
 static bool store_text(const struct config_row *row, const struct config_slot *slot,
-		       const struct config_value *value)
+                       const struct config_value *value)
 {
 	return copy_text(slot, value->text, false, field(row, slot->object));
 }
 
 static bool store_lower(const struct config_row *row, const struct config_slot *slot,
-			const struct config_value *value)
+                        const struct config_value *value)
 {
 	return copy_text(slot, value->text, true, field(row, slot->object));
 }
@@ -311,7 +311,7 @@ static void put_quoted(struct span text, struct buf *out)
 }
 
 static void write_text(const struct config_row *row, const void *object, size_t index,
-		       struct buf *out)
+                       struct buf *out)
 {
 	(void)index;
 	put_quoted(span_str(*(char *const *)field(row, object)), out);
@@ -320,7 +320,7 @@ static void write_text(const struct config_row *row, const void *object, size_t 
 /* ---- lists ---- */
 
 static bool store_address(const struct config_row *row, const struct config_slot *slot,
-			  const struct config_value *value)
+                          const struct config_value *value)
 {
 	(void)row;
 	struct config_listener *listener = slot->object;
@@ -329,7 +329,7 @@ static bool store_address(const struct config_row *row, const struct config_slot
 }
 
 static void write_address(const struct config_row *row, const void *object, size_t index,
-			  struct buf *out)
+                          struct buf *out)
 {
 	(void)row;
 	put_quoted(span_str(((const struct config_listener *)object)->address[index]), out);
@@ -341,7 +341,7 @@ static size_t count_addresses(const void *object)
 }
 
 static bool parse_limit(const struct config_row *row, struct span text,
-			struct config_value *value_out, struct error *fault)
+                        struct config_value *value_out, struct error *fault)
 {
 	(void)row;
 	const char *reason = "is no limit";
@@ -350,7 +350,7 @@ static bool parse_limit(const struct config_row *row, struct span text,
 }
 
 static bool store_limit(const struct config_row *row, const struct config_slot *slot,
-			const struct config_value *value)
+                        const struct config_value *value)
 {
 	(void)row;
 	struct budget_limits *limits = &((struct config *)slot->object)->limits;
@@ -360,7 +360,7 @@ static bool store_limit(const struct config_row *row, const struct config_slot *
 }
 
 static void write_limit(const struct config_row *row, const void *object, size_t index,
-			struct buf *out)
+                        struct buf *out)
 {
 	(void)row;
 	buf_put_byte(out, '"');
@@ -375,7 +375,7 @@ static size_t count_limits(const void *object)
 
 /* An account has always a domain in the end: a name without one would never match. */
 static bool parse_pattern(const struct config_row *row, struct span text,
-			  struct config_value *value_out, struct error *fault)
+                          struct config_value *value_out, struct error *fault)
 {
 	(void)row;
 	struct buf name = { .cap = ADDRESS_ACCOUNT_MAX };
@@ -383,17 +383,17 @@ static bool parse_pattern(const struct config_row *row, struct span text,
 	bool whole = span_find(text, '@') < text.len || span_find(text, '*') < text.len;
 	buf_done(&name);
 	return parse_text(text, value_out, good && whole,
-			  good ? "needs its @domain" : "is no account and no pattern", fault);
+	                  good ? "needs its @domain" : "is no account and no pattern", fault);
 }
 
 static bool store_pattern(const struct config_row *row, const struct config_slot *slot,
-			  const struct config_value *value)
+                          const struct config_value *value)
 {
 	(void)row;
 	struct config *config = slot->object;
 	if (slot->index == 0) {
-		config->exempt =
-		    arena_alloc(slot->memory, slot->count * sizeof *config->exempt);
+		config->exempt = arena_alloc(slot->memory,
+		                             slot->count * sizeof *config->exempt);
 	}
 	char *pattern;
 	if (!config->exempt || !copy_text(slot, value->text, true, &pattern)) {
@@ -405,7 +405,7 @@ static bool store_pattern(const struct config_row *row, const struct config_slot
 }
 
 static void write_pattern(const struct config_row *row, const void *object, size_t index,
-			  struct buf *out)
+                          struct buf *out)
 {
 	(void)row;
 	put_quoted(((const struct config *)object)->exempt[index], out);
@@ -417,7 +417,7 @@ static size_t count_patterns(const void *object)
 }
 
 static bool store_retry(const struct config_row *row, const struct config_slot *slot,
-			const struct config_value *value)
+                        const struct config_value *value)
 {
 	(void)row;
 	struct config *config = slot->object;
@@ -427,7 +427,7 @@ static bool store_retry(const struct config_row *row, const struct config_slot *
 }
 
 static void write_retry(const struct config_row *row, const void *object, size_t index,
-			struct buf *out)
+                        struct buf *out)
 {
 	buf_put_byte(out, '"');
 	put_number(row, ((const struct config *)object)->retry[index], out);
@@ -462,7 +462,7 @@ TYPE(durations) = { "durations", parse_number, store_retry, write_retry, count_r
 /* ---- rows ---- */
 
 bool config_row_init(const struct config_row *row, struct arena *memory, void *object,
-		     bool sample)
+                     bool sample)
 {
 	struct span rest = span_str(sample && row->sample ? row->sample : row->initial);
 	struct config_slot slot = { .memory = memory, .object = object, .count = 1 };

@@ -23,8 +23,8 @@ enum conn_state {
 struct conn {
 	uv_tcp_t tcp;
 	uv_timer_t timer;
-	uv_idle_t kick;    /* something to tell the owner, but not from within its own call */
-	union {            /* one at a time */
+	uv_idle_t kick; /* something to tell the owner, but not from within its own call */
+	union {         /* one at a time */
 		uv_connect_t connect;
 		uv_write_t write;
 	} request;
@@ -39,14 +39,14 @@ struct conn {
 	const char *why;
 	const char *broken; /* why no more can be written; what the peer said is still read */
 	enum conn_state state;
-	unsigned depth;    /* call-backs of the owner under way: output is collected */
-	unsigned handles;  /* yet to close */
+	unsigned depth;   /* call-backs of the owner under way: output is collected */
+	unsigned handles; /* yet to close */
 	bool tls_up;
 	bool paused, reading, eof;
-	bool busy;         /* `drained` is owed */
+	bool busy; /* `drained` is owed */
 	bool truncated;
 	struct peer peer;
-	char text[96];     /* "tls: ..." */
+	char text[96]; /* "tls: ..." */
 };
 
 /* Shared by all connections of a loop: an idle one owns no read buffer. */
@@ -113,7 +113,7 @@ static const char *tls_why(struct conn *conn)
 size_t conn_pending(const struct conn *conn)
 {
 	return conn->clear.len + conn->out.len +
-	    uv_stream_get_write_queue_size((const uv_stream_t *)&conn->tcp);
+	       uv_stream_get_write_queue_size((const uv_stream_t *)&conn->tcp);
 }
 
 static void drop_output(struct conn *conn)
@@ -268,9 +268,9 @@ static void pump_kept(struct conn *conn)
 static void pump_tls(struct conn *conn)
 {
 	/* Over static bytes of its cap's size: it neither grows nor is freed. */
-	struct buf clear = {
-		.ptr = clear_bytes, .size = sizeof(clear_bytes), .cap = sizeof(clear_bytes)
-	};
+	struct buf clear = { .ptr = clear_bytes,
+		             .size = sizeof(clear_bytes),
+		             .cap = sizeof(clear_bytes) };
 	enum tls_state state = tls_work(conn->tls, &clear);
 	if (state == TLS_UP && !conn->tls_up) {
 		conn->tls_up = true;
@@ -296,8 +296,10 @@ static void pump(struct conn *conn)
 		}
 	}
 	if (conn->state == OPEN && !conn->paused && conn->eof) {
-		finish(conn, conn->tls && !conn->tls_up ? "tls: closed in the handshake"
-		                                        : "closed by peer", conn->tls_up);
+		finish(conn,
+		       conn->tls && !conn->tls_up ? "tls: closed in the handshake"
+		                                  : "closed by peer",
+		       conn->tls_up);
 	}
 	conn->depth--;
 	settle(conn);
@@ -511,7 +513,7 @@ void conn_start_tls(struct conn *conn, struct tls_context *context, const char *
 	/* RFC 3207 section 6: what came in clear behind STARTTLS may be an attacker's. */
 	buf_done(&conn->kept);
 	conn->tls = tls_new(context, server_name);
-	if (!conn->tls) {
+	if (!conn->tls || !tls_upgrade(conn->tls)) {
 		lost(conn, "tls: out of memory");
 	} else if (tls_waiting(conn->tls)) {
 		uv_idle_start(&conn->kick, on_kick);

@@ -14,18 +14,18 @@
 #include "server/commands.h"
 #include "server/log.h"
 
-#define CLIENTS_MAX 16
-#define REQUEST_MAX ((size_t)64 * 1024)
-#define WORDS_MAX 32
+#define CLIENTS_MAX      16
+#define REQUEST_MAX      ((size_t)64 * 1024)
+#define WORDS_MAX        32
 #define PATIENCE_SECONDS 30
 
 struct client {
 	struct control *control;
 	pthread_t thread;
 	int fd;
-	int file;    /* passed with the request, or -1 */
-	bool used;   /* the slot has a thread to be joined */
-	bool ended;  /* it is done */
+	int file;   /* passed with the request, or -1 */
+	bool used;  /* the slot has a thread to be joined */
+	bool ended; /* it is done */
 	FILE *out;
 };
 
@@ -51,7 +51,8 @@ static void emit(void *context, json_t *line)
 	}
 }
 
-/* Reads up to a line end, and the file that may come with the first bytes. NULL when there is no whole line in time. */
+/* Reads up to a line end, and the file that may come with the first bytes. NULL when there is
+ * no whole line in time. */
 static char *read_request(struct client *client)
 {
 	char *text = malloc(REQUEST_MAX + 1);
@@ -63,8 +64,10 @@ static char *read_request(struct client *client)
 		} ancillary;
 		struct iovec part = { .iov_base = text + len, .iov_len = REQUEST_MAX - len };
 		struct msghdr message = {
-			.msg_iov = &part, .msg_iovlen = 1,
-			.msg_control = &ancillary, .msg_controllen = sizeof ancillary,
+			.msg_iov = &part,
+			.msg_iovlen = 1,
+			.msg_control = &ancillary,
+			.msg_controllen = sizeof ancillary,
 		};
 		ssize_t n = recvmsg(client->fd, &message, MSG_CMSG_CLOEXEC);
 		if (n <= 0) {
@@ -86,12 +89,14 @@ static char *read_request(struct client *client)
 
 static void end_line(struct client *client, bool good, const char *reason)
 {
-	emit(client, good ? json_pack("{s:b}", "ok", 1)
-	                  : json_pack("{s:b, s:o}", "ok", 0, "error", command_text(span_str(reason))));
+	emit(client,
+	     good ? json_pack("{s:b}", "ok", 1)
+	          : json_pack("{s:b, s:o}", "ok", 0, "error", command_text(span_str(reason))));
 	fflush(client->out);
 }
 
-static void log_command(const struct command_call *call, const struct command *command, bool good)
+static void log_command(const struct command_call *call, const struct command *command,
+                        bool good)
 {
 	struct log_line line;
 	log_begin(&line, good ? LOG_LEVEL_INFO : LOG_LEVEL_WARNING, "command");
@@ -104,7 +109,8 @@ static void log_command(const struct command_call *call, const struct command *c
 	log_end(&line);
 }
 
-static void run_command(struct client *client, json_t *request, const char *const *words, size_t count)
+static void run_command(struct client *client, json_t *request, const char *const *words,
+                        size_t count)
 {
 	size_t used = 0;
 	const struct command *command = command_find(words, count, &used);
@@ -129,8 +135,9 @@ static void run_command(struct client *client, json_t *request, const char *cons
 		.emit = emit,
 		.context = client,
 	};
-	bool good = command->wants_file && call.file < 0 ? command_fail(&call, "no file was given")
-	                                                 : command->run(&call);
+	bool good = command->wants_file && call.file < 0
+	                ? command_fail(&call, "no file was given")
+	                : command->run(&call);
 	if (strncmp(command->name, "status", 6) != 0) {
 		log_command(&call, command, good);
 	}
@@ -253,7 +260,8 @@ static bool listen_at(struct control *control, struct error *error)
 		return false;
 	}
 	memcpy(address.sun_path, control->path, strlen(control->path));
-	/* A socket left by a crash is in the way; the store's lock says that nobody else uses it. */
+	/* A socket left by a crash is in the way; the store's lock says that nobody else uses
+	 * it. */
 	unlink(control->path);
 	control->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	mode_t mask = umask(0117);

@@ -1,6 +1,7 @@
 /*
- * The admin socket: a line of JSON in, lines of JSON out (rows, then a last line with `ok` or `error`). A thread a
- * connection, a few at a time, blocking; writes go through the writer. The command table is in server/commands.h.
+ * The admin socket: a line of JSON in, lines of JSON out (rows, then a last line with `ok` or
+ * `error`). A thread a connection, a few at a time, blocking; writes go through the writer. The
+ * command table is in server/commands.h.
  */
 #ifndef GATEPOST_SERVER_CONTROL_H
 #define GATEPOST_SERVER_CONTROL_H

@@ -14,10 +14,10 @@
 #include "server/privs.h"
 
 #define DEFAULT_CONFIG "/etc/gatepost/gatepost.conf"
-#define PASSWORD_MAX 1024
-#define WORDS_MAX 32
-#define ROWS_MAX 1000   /* looked at for the width of columns */
-#define COLUMN_MAX 40
+#define PASSWORD_MAX   1024
+#define WORDS_MAX      32
+#define ROWS_MAX       1000 /* looked at for the width of columns */
+#define COLUMN_MAX     40
 
 static const char *program = "gatepostctl";
 
@@ -88,10 +88,12 @@ static void measure(struct output *output)
 {
 	char name[64];
 	char text[1024];
-	for (size_t i = 0; i < COUNT(output->width) && column(output->columns, i, name, sizeof name); i++) {
+	for (size_t i = 0;
+	     i < COUNT(output->width) && column(output->columns, i, name, sizeof name); i++) {
 		output->width[i] = strlen(name);
 		for (size_t k = 0; k < json_array_size(output->rows); k++) {
-			value_text(json_object_get(json_array_get(output->rows, k), name), text, sizeof text);
+			value_text(json_object_get(json_array_get(output->rows, k), name), text,
+			           sizeof text);
 			size_t len = strlen(text) < COLUMN_MAX ? strlen(text) : COLUMN_MAX;
 			output->width[i] = len > output->width[i] ? len : output->width[i];
 		}
@@ -195,14 +197,18 @@ static bool ask(const char *prompt, char *text, size_t size)
 	return good;
 }
 
-/* From the terminal, twice; or the first line of stdin. Never from the command line, where `ps` shows it. */
+/* From the terminal, twice; or the first line of stdin. Never from the command line, where `ps`
+ * shows it. */
 static int read_password(char *password)
 {
 	char again[PASSWORD_MAX];
 	if (!isatty(STDIN_FILENO)) {
-		return read_line(stdin, password, PASSWORD_MAX) ? 0 : complain(EX_NOINPUT, "no password on stdin");
+		return read_line(stdin, password, PASSWORD_MAX)
+		           ? 0
+		           : complain(EX_NOINPUT, "no password on stdin");
 	}
-	if (!ask("Password: ", password, PASSWORD_MAX) || !ask("Once more: ", again, sizeof again)) {
+	if (!ask("Password: ", password, PASSWORD_MAX) ||
+	    !ask("Once more: ", again, sizeof again)) {
 		return complain(EX_NOINPUT, "cannot read a password from the terminal");
 	}
 	bool same = strcmp(password, again) == 0;
@@ -259,7 +265,8 @@ static char *make_request(const char *const *words, size_t count, const char *pa
 	}
 	json_t *request = json_pack("{s:o}", "command", list);
 	if (password) {
-		json_object_set_new(request, "password", json_stringn_nocheck(password, strlen(password)));
+		json_object_set_new(request, "password",
+		                    json_stringn_nocheck(password, strlen(password)));
 	}
 	char *dump = json_dumps(request, JSON_COMPACT | JSON_ENSURE_ASCII);
 	json_decref(request);
@@ -299,7 +306,8 @@ static bool ask_daemon(int fd, const char *request, int file, struct output *out
 
 /* ---- without the daemon ---- */
 
-static int run_alone(const struct command *command, struct command_call *call, struct output *output)
+static int run_alone(const struct command *command, struct command_call *call,
+                     struct output *output)
 {
 	struct store_options options = {
 		.size = (uint64_t)call->config->store_size,
@@ -309,10 +317,11 @@ static int run_alone(const struct command *command, struct command_call *call, s
 	    !privs_drop(call->config->user, &call->error)) {
 		return complain(EX_CANTCREAT, call->error.text);
 	}
-	enum store_result result =
-	    store_open(call->config->data_dir, &options, &call->store, &call->error);
+	enum store_result result = store_open(call->config->data_dir, &options, &call->store,
+	                                      &call->error);
 	if (result != STORE_OK) {
-		return complain(result == STORE_IN_USE ? EX_TEMPFAIL : EX_DATAERR, call->error.text);
+		return complain(result == STORE_IN_USE ? EX_TEMPFAIL : EX_DATAERR,
+		                call->error.text);
 	}
 	call->emit = take_line;
 	call->context = output;
@@ -355,7 +364,8 @@ struct request {
 	bool json;
 };
 
-static int carry_out(const struct request *request, struct command_call *call, struct output *output)
+static int carry_out(const struct request *request, struct command_call *call,
+                     struct output *output)
 {
 	const struct command *command = request->command;
 	int fd = connect_to(call->config->control);
@@ -369,7 +379,8 @@ static int carry_out(const struct request *request, struct command_call *call, s
 		if (call->file >= 0 && (fsync(call->file) || !output->good)) {
 			unlink(call->argv[0]);
 		}
-		return answered ? finish(output) : complain(EX_UNAVAILABLE, "the daemon gave no answer");
+		return answered ? finish(output)
+		                : complain(EX_UNAVAILABLE, "the daemon gave no answer");
 	}
 	char text[300];
 	snprintf(text, sizeof text, "%s: %s", call->config->control, strerror(errno));
@@ -377,7 +388,8 @@ static int carry_out(const struct request *request, struct command_call *call, s
 		return complain(errno == EACCES ? EX_NOPERM : EX_UNAVAILABLE, text);
 	}
 	if (!command->offline) {
-		snprintf(text, sizeof text, "gatepost is not running (nobody at %s)", call->config->control);
+		snprintf(text, sizeof text, "gatepost is not running (nobody at %s)",
+		         call->config->control);
 		return complain(EX_UNAVAILABLE, text);
 	}
 	int code = run_alone(command, call, output);
@@ -422,7 +434,8 @@ static bool read_words(int argc, char **argv, struct request *request, const cha
 			*path = argv[++i];
 		} else if (strcmp(argv[i], "--json") == 0) {
 			request->json = true;
-		} else if (request->count == WORDS_MAX || (argv[i][0] == '-' && !request->count)) {
+		} else if (request->count == WORDS_MAX ||
+		           (argv[i][0] == '-' && !request->count)) {
 			return false;
 		} else {
 			request->words[request->count++] = argv[i];

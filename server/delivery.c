@@ -7,7 +7,7 @@
 #include "server/log.h"
 #include "server/server.h"
 
-#define LETTERS_MAX 8192  /* fresh ones; beyond, the index has them */
+#define LETTERS_MAX  8192 /* fresh ones; beyond, the index has them */
 #define LAST_LOOK_MS 2000 /* for what libuv has not given back at the end */
 
 /* What another thread says. */
@@ -180,7 +180,8 @@ static bool is_flooded(struct delivery *delivery)
 	return flooded;
 }
 
-void delivery_hand_over(struct delivery *delivery, const struct queue_due *due, struct buf *body)
+void delivery_hand_over(struct delivery *delivery, const struct queue_due *due,
+                        struct buf *body)
 {
 	struct letter *letter = is_flooded(delivery) ? NULL : calloc(1, sizeof *letter);
 	if (!letter || !take_body(delivery, body)) {
@@ -259,7 +260,7 @@ struct delivery *delivery_start(struct server *server, struct error *error)
 	delivery->async.data = delivery;
 	delivery->stop_timer.data = delivery;
 	delivery->dispatch = dispatch_new(server, &delivery->loop, &delivery->memory,
-					  on_changed, delivery, error);
+	                                  on_changed, delivery, error);
 	if (delivery->dispatch && pthread_create(&delivery->thread, NULL, run, delivery) == 0) {
 		return delivery;
 	}

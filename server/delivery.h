@@ -23,11 +23,12 @@ void delivery_stop(struct delivery *delivery, int64_t ms);
 /* All of the following from any thread. */
 
 #define DELIVERY_BODY_MAX ((size_t)64 * 1024)
-#define DELIVERY_MEMORY ((size_t)32 * 1024 * 1024)
+#define DELIVERY_MEMORY   ((size_t)32 * 1024 * 1024)
 
-/* A committed entry, as its due row has it, and, when it is small, its body, which is taken over or freed: emptied in any
- * case. An empty body means: read it from the store. */
-void delivery_hand_over(struct delivery *delivery, const struct queue_due *due, struct buf *body);
+/* A committed entry, as its due row has it, and, when it is small, its body, which is taken
+ * over or freed: emptied in any case. An empty body means: read it from the store. */
+void delivery_hand_over(struct delivery *delivery, const struct queue_due *due,
+                        struct buf *body);
 
 /* After the commit that did it. */
 enum delivery_word {

@@ -10,8 +10,10 @@
 #include "store/killpoint.h"
 
 #define WINDOW_LOW ((size_t)SCHEDULE_WINDOW / 4) /* fewer wait: the index is looked at */
-#define WALKS_MAX 16                             /* in one go */
-#define UNSURE_MAX 64 /* outcomes not yet durable: what a crash sends twice, beside what the links hold */
+#define WALKS_MAX  16                            /* in one go */
+#define UNSURE_MAX \
+	64 /* outcomes not yet durable: what a crash sends twice, beside what the links hold \
+	    */
 
 static void on_stalled(uv_timer_t *timer);
 
@@ -87,7 +89,7 @@ static void on_committed(struct commit_job *job, enum store_result result)
 		attempt->stalled = true;
 		if (!uv_is_active((uv_handle_t *)&d->timers[TIMER_STALLED])) {
 			uv_timer_start(&d->timers[TIMER_STALLED], on_stalled, DISPATCH_AGAIN_MS,
-				       0);
+			               0);
 		}
 		return;
 	}
@@ -201,12 +203,12 @@ static void act(struct dispatch *d, struct attempt *attempt, enum attempt_load l
 }
 
 enum attempt_load dispatch_load(struct dispatch *d, struct attempt *attempt,
-				const char *unreachable)
+                                const char *unreachable)
 {
 	struct attempt_times times = times_of(d);
 	struct store_txn *txn = store_begin_read(d->server->store, NULL);
-	enum attempt_load loaded =
-	    txn ? attempt_load(attempt, txn, &times, unreachable) : ATTEMPT_FAILED;
+	enum attempt_load loaded = txn ? attempt_load(attempt, txn, &times, unreachable)
+	                               : ATTEMPT_FAILED;
 	store_abort(txn);
 	return loaded;
 }
@@ -298,7 +300,9 @@ void dispatch_fresh(struct dispatch *dispatch, const struct queue_due *due, stru
 {
 	bool known = false;
 	if (due->next_at <= dispatch_now(dispatch)) {
-		struct schedule_item item = { .id = due->id, .account = due->account, .body = *body };
+		struct schedule_item item = { .id = due->id,
+			                      .account = due->account,
+			                      .body = *body };
 		enum schedule_entry entered = schedule_enter(dispatch->schedule, &item);
 		*body = item.body;
 		known = entered == SCHEDULE_ENTERED || entered == SCHEDULE_KNOWN;
@@ -370,7 +374,7 @@ static bool start_parts(struct dispatch *d, struct error *error)
 }
 
 struct dispatch *dispatch_new(struct server *server, uv_loop_t *loop, atomic_size_t *memory,
-			      void (*changed)(void *owner), void *owner, struct error *error)
+                              void (*changed)(void *owner), void *owner, struct error *error)
 {
 	struct dispatch *d = calloc(1, sizeof *d);
 	if (!d) {
@@ -429,7 +433,7 @@ void dispatch_quit(struct dispatch *dispatch, bool hard)
 			next = attempt->next;
 			if (attempt->stalled) {
 				dispatch_end(dispatch,
-					     attempt); /* after the restart it is sent again */
+				             attempt); /* after the restart it is sent again */
 			}
 		}
 	}
@@ -451,8 +455,8 @@ void dispatch_status(const struct dispatch *dispatch, struct delivery_status *st
 		.deferred = dispatch->tally.deferred,
 		.failed = dispatch->tally.failed,
 	};
-	status_out->smarthost_down =
-	    relay_is_down(dispatch->relay, &status_out->retry_in, &reason);
+	status_out->smarthost_down = relay_is_down(dispatch->relay, &status_out->retry_in,
+	                                           &reason);
 	if (status_out->smarthost_down) {
 		snprintf(status_out->reason, sizeof status_out->reason, "%s", reason);
 	} else {

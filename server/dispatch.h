@@ -16,7 +16,7 @@ struct dispatch;
  * when there is something new to show, or the last of a quit is done. NULL, with a sentence,
  * when that fails. */
 struct dispatch *dispatch_new(struct server *server, uv_loop_t *loop, atomic_size_t *memory,
-			      void (*changed)(void *owner), void *owner, struct error *error);
+                              void (*changed)(void *owner), void *owner, struct error *error);
 /* Only when dispatch_is_over, or never begun; frees itself as the loop runs on. */
 void dispatch_free(struct dispatch *dispatch);
 

@@ -6,9 +6,10 @@
 #include "server/dispatch.h"
 #include "server/server.h"
 
-#define DISPATCH_LOOK_MS ((int64_t)60 * 1000) /* the index is looked at so often in any case   \
-					       */
-#define DISPATCH_AGAIN_MS 1000                /* a full store, no memory: then again */
+#define DISPATCH_LOOK_MS \
+	((int64_t)60 * 1000)   /* the index is looked at so often in any case \
+	                        */
+#define DISPATCH_AGAIN_MS 1000 /* a full store, no memory: then again */
 
 enum timer { TIMER_DUE, TIMER_SWEEP, TIMER_STALLED, TIMERS };
 
@@ -29,11 +30,11 @@ struct dispatch {
 	bool rescan;     /* the index may have due entries that are not in the schedule */
 	int64_t wake_at; /* T: the next one is due then */
 	int64_t back_at; /* T: a smarthost came back, and all that was deferred before is due; 0
-			    = never */
+	                    = never */
 	bool back;       /* some of that may still be in the index */
 	uint64_t swept;  /* up to this id */
 	int64_t probe_at; /* while down: the loop's time of the next probe; it moves when one
-			     has failed. 0 = up */
+	                     has failed. 0 = up */
 	bool pumping;
 	bool quitting;
 	struct attempt_tally tally;
@@ -56,7 +57,7 @@ struct attempt *dispatch_begin(struct dispatch *d, struct schedule_item *item);
 void dispatch_end(struct dispatch *d, struct attempt *attempt);
 /* attempt_load in a transaction of its own. */
 enum attempt_load dispatch_load(struct dispatch *d, struct attempt *attempt,
-				const char *unreachable);
+                                const char *unreachable);
 /* Its job to the writer; in flight until that is durable. */
 void dispatch_submit(struct dispatch *d, struct attempt *attempt);
 void dispatch_drop_body(struct dispatch *d, struct buf *body);

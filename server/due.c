@@ -1,10 +1,10 @@
 #include "server/dispatch_state.h"
 
-#define WALK_KEYS 200000 /* of the index, at most, at a time */
-#define SWEEP_MS 60000
+#define WALK_KEYS      200000 /* of the index, at most, at a time */
+#define SWEEP_MS       60000
 #define SWEEP_PAUSE_MS 1000 /* after a part of a sweep */
-#define SWEEP_ENTRIES 2048
-#define SWEEP_YOUNG 256 /* so many are in time: those behind are younger still, as ids grow */
+#define SWEEP_ENTRIES  2048
+#define SWEEP_YOUNG    256 /* so many are in time: those behind are younger still, as ids grow */
 
 /* One key of the index. False when there is no more room for any. */
 static bool enter(struct dispatch *d, const struct queue_due *due, bool *more)
@@ -65,8 +65,8 @@ void due_walk(struct dispatch *d)
 static bool sweep_entry(struct dispatch *d, uint64_t id, const char *reason)
 {
 	struct schedule_item item = { .id = id };
-	struct attempt *attempt =
-	    schedule_flies(d->schedule, id) ? NULL : dispatch_begin(d, &item);
+	struct attempt *attempt = schedule_flies(d->schedule, id) ? NULL
+	                                                          : dispatch_begin(d, &item);
 	if (!attempt) {
 		return false;
 	}

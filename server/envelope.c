@@ -3,7 +3,7 @@
 #include <stdlib.h>
 
 #define ENVELOPE_BYTES ((size_t)64 * 1024 * 1024)
-#define KEY_BYTES ((size_t)1024)
+#define KEY_BYTES      ((size_t)1024)
 
 void envelope_init(struct envelope *envelope)
 {
@@ -25,7 +25,8 @@ bool envelope_set_sender(struct envelope *envelope, struct span sender)
 	return arena_copy(&envelope->arena, sender, &envelope->sender);
 }
 
-/* FNV-1a: the table lives as long as one transaction of one client, who can only slow himself. */
+/* FNV-1a: the table lives as long as one transaction of one client, who can only slow himself.
+ */
 static uint32_t hash(struct span key)
 {
 	uint32_t value = 2166136261u;
@@ -101,8 +102,9 @@ enum envelope_added envelope_add(struct envelope *envelope, const struct address
 	struct buf key;
 	buf_init(&key, KEY_BYTES);
 	address_key(recipient, &key);
-	enum envelope_added added =
-	    key.failed ? ENVELOPE_NO_MEMORY : add(envelope, buf_span(&key), recipient->whole);
+	enum envelope_added added = key.failed
+	                                ? ENVELOPE_NO_MEMORY
+	                                : add(envelope, buf_span(&key), recipient->whole);
 	buf_done(&key);
 	return added;
 }

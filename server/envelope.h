@@ -1,6 +1,6 @@
 /*
- * The transaction of a session so far: sender, and each recipient once under its canonical key, however often and in
- * whatever spelling it was given (TESTS HL07). Pure.
+ * The transaction of a session so far: sender, and each recipient once under its canonical key,
+ * however often and in whatever spelling it was given (TESTS HL07). Pure.
  */
 #ifndef GATEPOST_SERVER_ENVELOPE_H
 #define GATEPOST_SERVER_ENVELOPE_H
@@ -16,7 +16,7 @@ struct envelope {
 	/* an open-addressed table of recipient numbers + 1, by hash of the canonical key */
 	struct span *keys;
 	uint32_t *slots;
-	size_t size;             /* of the three, a power of two; recipients fill at most half */
+	size_t size; /* of the three, a power of two; recipients fill at most half */
 };
 
 void envelope_init(struct envelope *envelope);

@@ -11,8 +11,8 @@
 
 /* In the last tenth of the store an account may have this much queued and no more. */
 #define SMALL_ACCOUNT_BYTES ((uint64_t)1024 * 1024)
-#define FILL_MAX (3 * INTAKE_BLOCK)
-#define ENVELOPE_MAX QUEUE_ENTRY_MAX
+#define FILL_MAX            (3 * INTAKE_BLOCK)
+#define ENVELOPE_MAX        QUEUE_ENTRY_MAX
 
 struct intake {
 	struct worker *worker;
@@ -23,21 +23,22 @@ struct intake {
 	struct queue_entry entry;
 	struct header header;
 	struct header_additions additions;
-	struct buf fill;          /* what has come and is not with the writer */
+	struct buf fill;           /* what has come and is not with the writer */
 	enum intake_verdict fault; /* INTAKE_QUEUED: none so far */
 	bool dropped;
-	/* the block at the writer; the same job later drops the rows of a message that does not end */
+	/* the block at the writer; the same job later drops the rows of a message that does not
+	 * end */
 	struct commit_job stage;
 	bool staging;
 	struct buf block;
-	uint32_t next_row;        /* first row not yet staged */
-	int64_t staged_bytes;     /* counted in the census */
+	uint32_t next_row;    /* first row not yet staged */
+	int64_t staged_bytes; /* counted in the census */
 	/* the end */
 	struct commit_job end;
 	enum intake_verdict verdict;
 };
 
-#define of_job(job, member) ((struct intake *)((char *)(job) - offsetof(struct intake, member)))
+#define of_job(job, member) ((struct intake *)((char *)(job)-offsetof(struct intake, member)))
 
 static int64_t wall_ms(void)
 {
@@ -50,7 +51,8 @@ static void intake_free(struct intake *intake)
 {
 	struct server *server = intake->worker->server;
 	if (intake->staged_bytes) {
-		census_bytes(server->census, intake->entry.account, -intake->staged_bytes, INT64_MAX);
+		census_bytes(server->census, intake->entry.account, -intake->staged_bytes,
+		             INT64_MAX);
 	}
 	buf_done(&intake->fill);
 	buf_done(&intake->block);
@@ -73,7 +75,8 @@ static bool copy_envelope(struct intake *intake, const struct intake_envelope *e
 		return false;
 	}
 	for (size_t i = 0; i < n; i++) {
-		if (!arena_copy(arena, envelope->recipients[i], &entry->recipients[i].address)) {
+		if (!arena_copy(arena, envelope->recipients[i],
+		                &entry->recipients[i].address)) {
 			return false;
 		}
 	}
@@ -97,7 +100,8 @@ static bool make_additions(struct intake *intake)
 		buf_printf(&text, "%02x", (unsigned)(unsigned char)random[i]);
 	}
 	buf_printf(&text, "@%s>", intake->config->hostname);
-	good = good && arena_copy(&intake->arena, buf_span(&text), &intake->additions.message_id);
+	good = good &&
+	       arena_copy(&intake->arena, buf_span(&text), &intake->additions.message_id);
 	buf_done(&text);
 	return good;
 }
@@ -186,8 +190,9 @@ static void stage(struct intake *intake)
 	size_t rest = intake->fill.len % BODY_ROW;
 	int64_t whole = (int64_t)(intake->fill.len - rest);
 	enum store_room room = store_room(server->store);
-	if (room == STORE_NO_ROOM || (room == STORE_RESERVED &&
-	    (uint64_t)(intake->staged_bytes + whole) > SMALL_ACCOUNT_BYTES)) {
+	if (room == STORE_NO_ROOM ||
+	    (room == STORE_RESERVED &&
+	     (uint64_t)(intake->staged_bytes + whole) > SMALL_ACCOUNT_BYTES)) {
 		intake->fault = INTAKE_FULL;
 	} else if (!census_bytes(server->census, intake->entry.account, whole,
 	                         intake->config->uncommitted_bytes)) {
@@ -204,8 +209,11 @@ static void stage(struct intake *intake)
 	intake->block.len = (size_t)whole;
 	intake->staging = true;
 	intake->stage = (struct commit_job){
-		.run = stage_run, .done = stage_done, .port = intake->worker->port,
-		.bytes = (size_t)whole, .staged = true,
+		.run = stage_run,
+		.done = stage_done,
+		.port = intake->worker->port,
+		.bytes = (size_t)whole,
+		.staged = true,
 	};
 	commit_submit(server->commit, &intake->stage);
 }
@@ -242,8 +250,8 @@ static bool has_room(struct intake *intake, struct store_txn *txn)
 	enum store_room room = store_room(intake->worker->server->store);
 	if (queue_usage(txn, entry->account, &usage) != STORE_OK) {
 		intake->verdict = INTAKE_ERROR;
-	} else if (room == STORE_NO_ROOM ||
-	           (room == STORE_RESERVED && usage.bytes + entry->size > SMALL_ACCOUNT_BYTES)) {
+	} else if (room == STORE_NO_ROOM || (room == STORE_RESERVED &&
+	                                     usage.bytes + entry->size > SMALL_ACCOUNT_BYTES)) {
 		intake->verdict = INTAKE_FULL;
 	} else if (usage.bytes + entry->size > (uint64_t)intake->config->queued_bytes) {
 		intake->verdict = INTAKE_ACCOUNT_FULL;
@@ -256,8 +264,8 @@ static bool has_room(struct intake *intake, struct store_txn *txn)
 static bool may_send(struct intake *intake, struct store_txn *txn, int64_t now)
 {
 	static const enum intake_verdict verdicts[] = {
-		[GATE_ALLOW] = INTAKE_QUEUED,   [GATE_SPENT] = INTAKE_SPENT,
-		[GATE_NEVER] = INTAKE_NEVER,    [GATE_UNKNOWN] = INTAKE_UNKNOWN,
+		[GATE_ALLOW] = INTAKE_QUEUED, [GATE_SPENT] = INTAKE_SPENT,
+		[GATE_NEVER] = INTAKE_NEVER,  [GATE_UNKNOWN] = INTAKE_UNKNOWN,
 		[GATE_BROKEN] = INTAKE_ERROR,
 	};
 	struct gate_rules rules = config_gate_rules(intake->config);
@@ -273,7 +281,8 @@ static void end_run(struct commit_job *job, struct store_txn *txn, int64_t now)
 	struct queue_entry *entry = &intake->entry;
 	uint32_t next;
 	intake->verdict = intake->fault;
-	if (intake->fault != INTAKE_QUEUED || !has_room(intake, txn) || !may_send(intake, txn, now)) {
+	if (intake->fault != INTAKE_QUEUED || !has_room(intake, txn) ||
+	    !may_send(intake, txn, now)) {
 		body_drop(txn, entry->id);
 		return;
 	}
@@ -311,7 +320,8 @@ static void hand_over(struct intake *intake)
 		.account = queue_account_hash(intake->entry.account),
 	};
 	bool whole = intake->next_row == 0 && intake->fill.len <= DELIVERY_BODY_MAX;
-	delivery_hand_over(intake->worker->server->delivery, &due, whole ? &intake->fill : &none);
+	delivery_hand_over(intake->worker->server->delivery, &due,
+	                   whole ? &intake->fill : &none);
 }
 
 static void end_done(struct commit_job *job, enum store_result result)
@@ -382,7 +392,10 @@ static void dispose(struct intake *intake)
 	}
 	intake->owner = NULL;
 	intake->stage = (struct commit_job){
-		.run = drop_run, .done = drop_done, .port = intake->worker->port, .bytes = 512,
+		.run = drop_run,
+		.done = drop_done,
+		.port = intake->worker->port,
+		.bytes = 512,
 	};
 	commit_submit(intake->worker->server->commit, &intake->stage);
 }

@@ -1,7 +1,8 @@
 /*
- * A message coming in: header fix-ups as it passes, 64 KiB filling and 64 KiB at the writer, then one job that judges,
- * charges and queues it with the tail of its body. It survives its session: rows that were staged for a message that
- * does not come to its end are deleted at once.
+ * A message coming in: header fix-ups as it passes, 64 KiB filling and 64 KiB at the writer,
+ * then one job that judges, charges and queues it with the tail of its body. It survives its
+ * session: rows that were staged for a message that does not come to its end are deleted at
+ * once.
  */
 #ifndef GATEPOST_SERVER_INTAKE_H
 #define GATEPOST_SERVER_INTAKE_H
@@ -18,14 +19,14 @@ struct intake;
 struct intake_envelope {
 	struct span account;
 	struct span sender;
-	struct span client;          /* address, text */
+	struct span client;            /* address, text */
 	const struct span *recipients; /* each once */
 	size_t nrecipients;
 };
 
 enum intake_verdict {
 	INTAKE_QUEUED,
-	INTAKE_SPENT,   /* budget */
+	INTAKE_SPENT, /* budget */
 	INTAKE_NEVER,
 	INTAKE_UNKNOWN, /* the account is gone */
 	INTAKE_FULL,    /* store */
@@ -47,7 +48,8 @@ struct intake *intake_new(struct worker *worker, struct config *config,
 uint64_t intake_id(const struct intake *intake);
 /* The Received field goes in front. Its id and time are filled in here. */
 void intake_trace(struct intake *intake, struct header_received *facts);
-/* Text as it comes. Beyond a fault (too many bytes of the account, memory) text is dropped, and the end says so. */
+/* Text as it comes. Beyond a fault (too many bytes of the account, memory) text is dropped, and
+ * the end says so. */
 void intake_put(struct intake *intake, struct span text);
 /* False while both blocks are full: give no more until `room`. */
 bool intake_wants(const struct intake *intake);
@@ -55,7 +57,8 @@ bool intake_wants(const struct intake *intake);
 const struct header_facts *intake_header(const struct intake *intake);
 /* The text is over and good: judge, charge, queue. `end` follows. */
 void intake_finish(struct intake *intake, const struct smtp_data_facts *facts);
-/* It will not be: drops what was staged, frees itself in time; no call-back follows. NULL is accepted. */
+/* It will not be: drops what was staged, frees itself in time; no call-back follows. NULL is
+ * accepted. */
 void intake_drop(struct intake *intake);
 /* The owner is gone while `end` is awaited: the message goes on, nobody is told. */
 void intake_orphan(struct intake *intake);

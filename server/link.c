@@ -6,8 +6,8 @@
 
 #include "store/body.h"
 
-#define CONNECT_PATIENCE ((int64_t)15 * 1000)   /* for each address */
-#define IDLE_PATIENCE ((int64_t)500)            /* then QUIT: a link is for a burst */
+#define CONNECT_PATIENCE   ((int64_t)15 * 1000) /* for each address */
+#define IDLE_PATIENCE      ((int64_t)500)       /* then QUIT: a link is for a burst */
 #define RECIPIENT_PATIENCE ((int64_t)10 * 1000) /* for each in a pipelined group */
 
 struct link {
@@ -66,7 +66,7 @@ static void set_deadline(struct link *link)
 	} else if (link->wrote || patience != link->patience) {
 		int64_t recipients = link->mail ? (int64_t)link->mail->envelope.nrecipients : 0;
 		conn_deadline(link->conn,
-			      (int64_t)patience * 1000 + recipients * RECIPIENT_PATIENCE);
+		              (int64_t)patience * 1000 + recipients * RECIPIENT_PATIENCE);
 	}
 	link->wrote = false;
 	link->patience = patience;
@@ -112,10 +112,10 @@ static void end_broken(struct link *link)
 	}
 	bool handshake = link->shaking && link->options.tls == SMTP_CLIENT_TLS_MAY;
 	set_end(link,
-		handshake    ? LINK_NO_TLS
-		: link->used ? LINK_ENDED
-			     : LINK_UNREACHED,
-		reason);
+	        handshake    ? LINK_NO_TLS
+	        : link->used ? LINK_ENDED
+	                     : LINK_UNREACHED,
+	        reason);
 	if (link->mail) {
 		link->mail->maybe_sent |= smtp_client_is_committed(link->client);
 		snprintf(link->mail->reason, sizeof link->mail->reason, "%s", reason);
@@ -341,7 +341,7 @@ static bool connect_next(struct link *link)
 	}
 	const struct sockaddr_storage *address = &link->addresses[link->address++];
 	link->conn = conn_connect(link->options.loop, (const struct sockaddr *)address,
-				  &conn_calls, link);
+	                          &conn_calls, link);
 	if (link->conn) {
 		link->reason[0] = '\0';
 		conn_deadline(link->conn, CONNECT_PATIENCE);
@@ -350,7 +350,7 @@ static bool connect_next(struct link *link)
 }
 
 struct link *link_open(const struct link_options *options, const struct link_handler *handler,
-		       void *owner)
+                       void *owner)
 {
 	struct link *link = calloc(1, sizeof *link);
 	if (!link) {
@@ -362,7 +362,7 @@ struct link *link_open(const struct link_options *options, const struct link_han
 	link->owner = owner;
 	if (options->server_name) {
 		snprintf(link->server_name, sizeof link->server_name, "%s",
-			 options->server_name);
+		         options->server_name);
 	}
 	memcpy(link->addresses, options->addresses,
 	       options->naddresses * sizeof *link->addresses);

@@ -43,7 +43,7 @@ struct link_options {
 
 /* Begins to connect; call-backs follow, never from within this call. NULL without memory. */
 struct link *link_open(const struct link_options *options, const struct link_handler *handler,
-		       void *owner);
+                       void *owner);
 /* Begins a transaction; only when idle. */
 void link_send(struct link *link, struct relay_mail *mail);
 /* Before the final dot was written: cuts the link, and the mail ends STOPPED. False, and

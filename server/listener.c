@@ -15,8 +15,8 @@
 
 #define BACKLOG 1024
 /* Descriptors that clients may not have: store, log, certificates at a reload. */
-#define FD_RESERVE 16
-#define REST_MS 1000
+#define FD_RESERVE     16
+#define REST_MS        1000
 #define NO_DESCRIPTORS "too many open files"
 
 struct bound {
@@ -37,7 +37,7 @@ struct listener_sockets {
 struct listener {
 	struct worker *worker;
 	struct listener_sockets *sockets;
-	size_t users;    /* open handles, and one until it is stopped */
+	size_t users; /* open handles, and one until it is stopped */
 	rlim_t fd_limit;
 	int64_t logged_at;
 	bool stopped;
@@ -62,11 +62,12 @@ static int bind_socket(const union address *address, bool shared)
 	socklen_t size = family == AF_INET ? sizeof(address->v4) : sizeof(address->v6);
 	int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	bool done = fd >= 0 &&
-	    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) == 0 &&
-	    (!shared || setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof(one)) == 0) &&
-	    (family == AF_INET ||
-	     setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof(one)) == 0) &&
-	    bind(fd, &address->any, size) == 0;
+	            setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) == 0 &&
+	            (!shared ||
+	             setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof(one)) == 0) &&
+	            (family == AF_INET ||
+	             setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof(one)) == 0) &&
+	            bind(fd, &address->any, size) == 0;
 	if (done) {
 		return fd;
 	}
@@ -126,9 +127,9 @@ struct listener_sockets *listener_bind(const struct config *config, struct error
 	for (size_t i = 0; i < config->nlisteners; i++) {
 		const struct config_listener *from = &config->listener[i];
 		struct config_listener *copy = &sockets->config[i];
-		*copy = (struct config_listener){
-			.name = strdup(from->name), .port = from->port, .tls = from->tls
-		};
+		*copy = (struct config_listener){ .name = strdup(from->name),
+			                          .port = from->port,
+			                          .tls = from->tls };
 		if (!copy->name) {
 			error_set(error, "listen: out of memory");
 		}
@@ -264,10 +265,11 @@ struct listener *listener_start(struct worker *worker, struct listener_sockets *
 		return NULL;
 	}
 	getrlimit(RLIMIT_NOFILE, &limit);
-	*listener = (struct listener){
-		.worker = worker, .sockets = sockets, .users = 1, .fd_limit = limit.rlim_cur,
-		.logged_at = INT64_MIN / 2
-	};
+	*listener = (struct listener){ .worker = worker,
+		                       .sockets = sockets,
+		                       .users = 1,
+		                       .fd_limit = limit.rlim_cur,
+		                       .logged_at = INT64_MIN / 2 };
 	for (size_t i = 0; i < sockets->n; i++) {
 		struct bound *bound = &sockets->bound[i];
 		bound->listener = listener;

@@ -14,12 +14,12 @@
 
 #include "store/queue.h"
 
-#define TEXT_MAX 400 /* of one escaped value */
-#define WORD_MAX 255 /* an account */
-#define RESERVE 400  /* what texts leave free for the keys behind them */
-#define PREFIX_MAX 32
-#define REST_NS (20 * 1000 * 1000)
-#define WAITING_MAX ((size_t)2 * 1024 * 1024)
+#define TEXT_MAX      400 /* of one escaped value */
+#define WORD_MAX      255 /* an account */
+#define RESERVE       400 /* what texts leave free for the keys behind them */
+#define PREFIX_MAX    32
+#define REST_NS       (20 * 1000 * 1000)
+#define WAITING_MAX   ((size_t)2 * 1024 * 1024)
 #define STUCK_SECONDS 3 /* how long log_stop waits for a stuck reader of stderr */
 
 /* ---- one line ---- */
@@ -58,8 +58,8 @@ static bool is_word(struct span text)
 	static const char marks[] = ".:/_-+[]@";
 	for (size_t i = 0; i < text.len; i++) {
 		char c = text.ptr[i];
-		bool alnum =
-		    (c >= '0' && c <= '9') || (span_lower(c) >= 'a' && span_lower(c) <= 'z');
+		bool alnum = (c >= '0' && c <= '9') ||
+		             (span_lower(c) >= 'a' && span_lower(c) <= 'z');
 		if (!alnum && !memchr(marks, c, sizeof marks - 1)) {
 			return false;
 		}
@@ -191,7 +191,7 @@ static size_t write_prefix(enum log_level level, char prefix_out[PREFIX_MAX])
 	gmtime_r(&now.tv_sec, &day);
 	size_t n = strftime(prefix_out, PREFIX_MAX, "%Y-%m-%dT%H:%M:%S", &day);
 	return n + (size_t)snprintf(prefix_out + n, PREFIX_MAX - n, ".%03ldZ ",
-				    now.tv_nsec / 1000000);
+	                            now.tv_nsec / 1000000);
 }
 
 /* False when the rest can not be written, ever: the reader is gone, the disk is full. */
@@ -286,7 +286,8 @@ static void write_waiting(uint64_t *told)
 	ring.dropped += good ? 0 : lines;
 }
 
-/* After a write a short rest: a busy server then pays for fifty wake-ups a second, not for one a line. */
+/* After a write a short rest: a busy server then pays for fifty wake-ups a second, not for one
+ * a line. */
 static void rest(void)
 {
 	struct timespec until;
@@ -357,8 +358,8 @@ void log_stop(void)
 	ring.stop = true;
 	pthread_cond_signal(&ring.wake);
 	for (int fault = 0; !ring.done && !fault;) {
-		fault =
-		    pthread_cond_clockwait(&ring.ended, &ring.lock, CLOCK_MONOTONIC, &until);
+		fault = pthread_cond_clockwait(&ring.ended, &ring.lock, CLOCK_MONOTONIC,
+		                               &until);
 	}
 	/* A reader that takes nothing any more must not keep the process: the thread is left to
 	 * its write. */

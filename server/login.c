@@ -4,7 +4,7 @@
 #include <stdlib.h>
 
 #define MECHANISM_MAX 32
-#define RESPONSE_MAX ((size_t)16 * 1024)
+#define RESPONSE_MAX  ((size_t)16 * 1024)
 #define CHALLENGE_MAX ((size_t)16 * 1024)
 
 struct login {
@@ -12,15 +12,15 @@ struct login {
 	uv_timer_t timer;
 	struct worker *worker;
 	const struct login_handler *handler;
-	void *owner;           /* NULL: dropped */
+	void *owner; /* NULL: dropped */
 	struct sasl_attempt *attempt;
 	char mechanism[MECHANISM_MAX + 1];
 	size_t mechanism_len;
 	struct buf response;
 	bool has_response;
 	bool started;
-	bool busy;             /* in the pool */
-	bool late;             /* its deadline passed: the owner was told already */
+	bool busy; /* in the pool */
+	bool late; /* its deadline passed: the owner was told already */
 	/* the pool's, while busy */
 	enum sasl_status status;
 	struct buf challenge;
@@ -74,9 +74,9 @@ static void in_pool(uv_work_t *work)
 		login->status = sasl_attempt_step(login->attempt, response, &login->challenge);
 		return;
 	}
-	login->status = sasl_attempt_start(login->attempt,
-	                                   span_of(login->mechanism, login->mechanism_len),
-	                                   login->has_response ? &response : NULL, &login->challenge);
+	login->status = sasl_attempt_start(
+	    login->attempt, span_of(login->mechanism, login->mechanism_len),
+	    login->has_response ? &response : NULL, &login->challenge);
 	login->started = true;
 }
 

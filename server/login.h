@@ -1,6 +1,7 @@
 /*
- * One attempt to log in: its SASL steps run in libuv's pool, one at a time, bounded in number over the whole process and
- * each with a deadline. It outlives its session: a late result is dropped.
+ * One attempt to log in: its SASL steps run in libuv's pool, one at a time, bounded in number
+ * over the whole process and each with a deadline. It outlives its session: a late result is
+ * dropped.
  */
 #ifndef GATEPOST_SERVER_LOGIN_H
 #define GATEPOST_SERVER_LOGIN_H
@@ -10,15 +11,17 @@
 
 struct login;
 
-/* On the worker's loop; never from within login_start or login_step. The login is still the owner's to drop. */
+/* On the worker's loop; never from within login_start or login_step. The login is still the
+ * owner's to drop. */
 struct login_handler {
 	void (*result)(void *owner, enum sasl_status status, struct span challenge);
 };
 
 /* NULL without memory. `tls_bits` as in sasl_attempt_new. */
-struct login *login_new(struct worker *worker, unsigned tls_bits, const struct login_handler *handler,
-                        void *owner);
-/* False: too many are being checked, answer 454. Bytes are copied and cleansed after use; `initial` may be NULL. */
+struct login *login_new(struct worker *worker, unsigned tls_bits,
+                        const struct login_handler *handler, void *owner);
+/* False: too many are being checked, answer 454. Bytes are copied and cleansed after use;
+ * `initial` may be NULL. */
 bool login_start(struct login *login, struct span mechanism, const struct span *initial);
 bool login_step(struct login *login, struct span response);
 /* A step is in the pool. */
@@ -27,7 +30,8 @@ bool login_is_busy(const struct login *login);
 struct span login_account(const struct login *login);
 struct span login_tried(const struct login *login);
 struct span login_mechanism(const struct login *login);
-/* Disposes of it, at once or when its step comes back; no call-back follows. NULL is accepted. */
+/* Disposes of it, at once or when its step comes back; no call-back follows. NULL is accepted.
+ */
 void login_drop(struct login *login);
 
 #endif

@@ -21,12 +21,12 @@
 #include "server/worker.h"
 #include "store/check.h"
 
-#define DEFAULT_CONFIG "/etc/gatepost/gatepost.conf"
-#define EXIT_IN_USE 1
-#define POOL_THREADS "16" /* SASL, name look-ups */
+#define DEFAULT_CONFIG  "/etc/gatepost/gatepost.conf"
+#define EXIT_IN_USE     1
+#define POOL_THREADS    "16" /* SASL, name look-ups */
 #define FAILED_DRAIN_MS 5000
-#define LAST_WORDS_MS 1000 /* for deliveries under way, when the drain has used up its time */
-#define LOOK_MS 20
+#define LAST_WORDS_MS   1000 /* for deliveries under way, when the drain has used up its time */
+#define LOOK_MS         20
 
 /* The main loop: signals only. */
 struct main_loop {
@@ -97,14 +97,16 @@ static bool make_folders(const struct config *config, struct error *error)
 static int open_store(struct server *server, const struct config *config, struct error *error)
 {
 	static const int codes[] = {
-		[STORE_FULL] = EX_OSERR,       [STORE_IN_USE] = EXIT_IN_USE, [STORE_NEWER] = EX_DATAERR,
-		[STORE_DAMAGED] = EX_DATAERR,  [STORE_FAILED] = EX_OSERR,
+		[STORE_FULL] = EX_OSERR,    [STORE_IN_USE] = EXIT_IN_USE,
+		[STORE_NEWER] = EX_DATAERR, [STORE_DAMAGED] = EX_DATAERR,
+		[STORE_FAILED] = EX_OSERR,
 	};
 	struct store_options options = {
 		.size = (uint64_t)config->store_size,
 		.longest_window = BUDGET_WINDOW_MAX,
 	};
-	enum store_result result = store_open(config->data_dir, &options, &server->store, error);
+	enum store_result result = store_open(config->data_dir, &options, &server->store,
+	                                      error);
 	if (result != STORE_OK) {
 		return codes[result];
 	}
@@ -114,7 +116,9 @@ static int open_store(struct server *server, const struct config *config, struct
 static int bind_sockets(struct server *server, const struct config *config, struct error *error)
 {
 	long cores = sysconf(_SC_NPROCESSORS_ONLN);
-	server->nworkers = config->workers ? (size_t)config->workers : cores > 0 ? (size_t)cores : 1;
+	server->nworkers = config->workers ? (size_t)config->workers
+	                   : cores > 0     ? (size_t)cores
+	                                   : 1;
 	server->workers = calloc(server->nworkers, sizeof *server->workers);
 	if (!server->workers) {
 		error_set(error, "out of memory");
@@ -130,8 +134,8 @@ static int bind_sockets(struct server *server, const struct config *config, stru
 	return 0;
 }
 
-/* All that needs root, then no more of it. The store is opened as `user`, and before the ports: a second gatepost says
- * that the first is there, not that a port is taken. */
+/* All that needs root, then no more of it. The store is opened as `user`, and before the ports:
+ * a second gatepost says that the first is there, not that a port is taken. */
 static int acquire(struct server *server, const struct config *config, struct error *error)
 {
 	server->tls = tls_context_server(config->certificate, config->key, error);
@@ -178,7 +182,8 @@ static void commit_is_lost(void *context)
 	server_stop(context, EX_OSERR);
 }
 
-static bool start_threads(struct server *server, const struct config *config, struct error *error)
+static bool start_threads(struct server *server, const struct config *config,
+                          struct error *error)
 {
 	struct sasl_rules rules = {
 		.store = server->store,
@@ -192,7 +197,8 @@ static bool start_threads(struct server *server, const struct config *config, st
 		return false;
 	}
 	server->census = census_new();
-	server->commit = commit_start(server->store, config->journal_keep, commit_is_lost, server, error);
+	server->commit = commit_start(server->store, config->journal_keep, commit_is_lost,
+	                              server, error);
 	server->delivery = server->commit ? delivery_start(server, error) : NULL;
 	if (!server->delivery) {
 		return false;
@@ -288,9 +294,9 @@ static void main_loop_init(struct main_loop *main_loop, struct server *server)
 static void main_loop_done(struct main_loop *main_loop, struct server *server)
 {
 	uv_handle_t *const handles[] = {
-		(uv_handle_t *)&main_loop->hup,      (uv_handle_t *)&main_loop->term,
+		(uv_handle_t *)&main_loop->hup,       (uv_handle_t *)&main_loop->term,
 		(uv_handle_t *)&main_loop->interrupt, (uv_handle_t *)&main_loop->patience,
-		(uv_handle_t *)&main_loop->look,     (uv_handle_t *)&server->stop_async,
+		(uv_handle_t *)&main_loop->look,      (uv_handle_t *)&server->stop_async,
 	};
 	for (size_t i = 0; i < COUNT(handles); i++) {
 		uv_close(handles[i], NULL);

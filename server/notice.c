@@ -41,7 +41,7 @@ static struct span header_of(struct span text)
 }
 
 static enum store_result read_rows(struct store_txn *txn, const struct queue_entry *entry,
-				   struct buf *out)
+                                   struct buf *out)
 {
 	for (uint32_t row = 0; row < ROWS_MAX && out->len < entry->size; row++) {
 		struct span bytes;
@@ -71,28 +71,28 @@ static struct span diagnostic_of(const struct queue_recipient *recipient, struct
 	if (!text) {
 		return SPAN_NONE;
 	}
-	int n =
-	    snprintf(text, size, "%s%.*s%s%.*s", code, theirs ? (int)recipient->status.len : 0,
-		     theirs ? recipient->status.ptr : "", theirs ? " " : "",
-		     SPAN_ARG(recipient->answer));
+	int n = snprintf(text, size, "%s%.*s%s%.*s", code,
+	                 theirs ? (int)recipient->status.len : 0,
+	                 theirs ? recipient->status.ptr : "", theirs ? " " : "",
+	                 SPAN_ARG(recipient->answer));
 	return span_of(text, (size_t)n);
 }
 
 /* Remote-MTA: an entry does not know which of several smarthosts it was. */
 static struct span remote_of(const struct config *config,
-			     const struct queue_recipient *recipient)
+                             const struct queue_recipient *recipient)
 {
 	bool known = recipient->code && config->nsmarthosts == 1;
 	return known ? span_str(config->smarthost[0].address) : SPAN_NONE;
 }
 
 static struct dsn_recipient *list_failed(const struct config *config,
-					 const struct queue_entry *entry, struct arena *arena,
-					 size_t *n_out)
+                                         const struct queue_entry *entry, struct arena *arena,
+                                         size_t *n_out)
 {
 	size_t n = 0;
-	struct dsn_recipient *list =
-	    arena_alloc(arena, (entry->nrecipients + 1) * sizeof *list);
+	struct dsn_recipient *list = arena_alloc(arena,
+	                                         (entry->nrecipients + 1) * sizeof *list);
 	for (size_t i = 0; list && i < entry->nrecipients; i++) {
 		const struct queue_recipient *recipient = &entry->recipients[i];
 		if (recipient->state == RECIPIENT_FAILED) {
@@ -109,7 +109,7 @@ static struct dsn_recipient *list_failed(const struct config *config,
 }
 
 enum store_result notice_report(const struct config *config, const struct queue_entry *entry,
-				struct store_txn *txn, int64_t wall, struct buf *out)
+                                struct store_txn *txn, int64_t wall, struct buf *out)
 {
 	struct arena arena;
 	struct buf text;

@@ -17,6 +17,6 @@ struct span notice_report_to(const struct queue_entry *entry);
  * 1970. STORE_FAILED also without memory; then, and when a row is missing, `out` is of no use.
  */
 enum store_result notice_report(const struct config *config, const struct queue_entry *entry,
-				struct store_txn *txn, int64_t wall, struct buf *out);
+                                struct store_txn *txn, int64_t wall, struct buf *out);
 
 #endif

@@ -22,7 +22,8 @@ void notify_send(const char *state)
 	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	if (fd >= 0) {
 		/* Nobody to tell is no fault of ours. */
-		(void)!sendto(fd, state, strlen(state), MSG_NOSIGNAL, (struct sockaddr *)&address,
+		(void)!sendto(fd, state, strlen(state), MSG_NOSIGNAL,
+		              (struct sockaddr *)&address,
 		              (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len));
 		close(fd);
 	}

@@ -1,4 +1,5 @@
-/* A word to the service manager: one datagram to $NOTIFY_SOCKET, nothing when that is not set. */
+/* A word to the service manager: one datagram to $NOTIFY_SOCKET, nothing when that is not set.
+ */
 #ifndef GATEPOST_SERVER_NOTIFY_H
 #define GATEPOST_SERVER_NOTIFY_H
 

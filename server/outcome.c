@@ -19,7 +19,7 @@ static size_t count(const struct queue_entry *entry, enum queue_recipient_state 
 }
 
 static size_t move_all(struct queue_entry *entry, enum queue_recipient_state from,
-		       enum queue_recipient_state to)
+                       enum queue_recipient_state to)
 {
 	size_t n = 0;
 	for (size_t i = 0; i < entry->nrecipients; i++) {
@@ -34,14 +34,14 @@ static size_t move_all(struct queue_entry *entry, enum queue_recipient_state fro
 /* ---- what is due ---- */
 
 static enum outcome_duty report_duty(const struct queue_entry *entry, int64_t now,
-				     int64_t lifetime)
+                                     int64_t lifetime)
 {
 	bool late = entry->failed_at && now - entry->failed_at >= lifetime;
 	return late || notice_report_to(entry).len == 0 ? OUTCOME_GIVE_UP : OUTCOME_REPORT;
 }
 
 enum outcome_duty outcome_duty(const struct queue_entry *entry, int64_t now, int64_t lifetime,
-			       bool reachable)
+                               bool reachable)
 {
 	if (entry->state != QUEUE_READY) {
 		return OUTCOME_NOTHING;
@@ -63,7 +63,7 @@ enum outcome_duty outcome_duty(const struct queue_entry *entry, int64_t now, int
 static int64_t retry_in(const struct outcome *outcome, uint32_t tries)
 {
 	return schedule_retry(outcome->rules.retry, outcome->rules.nretry, tries,
-			      outcome->random);
+	                      outcome->random);
 }
 
 /*
@@ -103,8 +103,8 @@ static void note(struct queue_recipient *recipient, const struct outcome_result 
 static bool decide(struct queue_entry *entry, const struct outcome_result *result)
 {
 	struct queue_recipient *recipient = &entry->recipients[result->recipient];
-	bool open =
-	    recipient->state == RECIPIENT_PENDING || recipient->state == RECIPIENT_FAILED;
+	bool open = recipient->state == RECIPIENT_PENDING ||
+	            recipient->state == RECIPIENT_FAILED;
 	unsigned class = result->code / 100;
 	if (!open || (class != 2 && entry->state != QUEUE_READY)) {
 		return false;
@@ -142,7 +142,7 @@ static bool apply_mail(const struct outcome *outcome, struct queue_entry *entry,
 
 /* The PENDING ones are due when they were, up to the jitter. */
 static int64_t pending_again(const struct outcome *outcome, const struct queue_entry *entry,
-			     int64_t now)
+                             int64_t now)
 {
 	uint32_t tries = entry->attempts ? entry->attempts - 1 : 0;
 	int64_t again = entry->deferred_at + retry_in(outcome, tries);
@@ -218,7 +218,7 @@ bool outcome_apply(const struct outcome *outcome, struct queue_entry *entry, int
 /* ---- the job ---- */
 
 static void store_entry(struct outcome *outcome, struct store_txn *txn,
-			const struct queue_entry *entry)
+                        const struct queue_entry *entry)
 {
 	KILLPOINT("done-before");
 	if (queue_update(txn, entry, &outcome->ended) == STORE_OK) {
@@ -251,6 +251,6 @@ void outcome_prepare(struct outcome *outcome)
 {
 	_Static_assert(offsetof(struct outcome, job) == 0, "the job is the outcome");
 	outcome->job.run = run;
-	outcome->job.bytes =
-	    1024 + outcome->nresults * (sizeof(struct outcome_result) + ANSWER_MAX);
+	outcome->job.bytes = 1024 +
+	                     outcome->nresults * (sizeof(struct outcome_result) + ANSWER_MAX);
 }

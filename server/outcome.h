@@ -32,7 +32,7 @@ struct outcome_rules {
 /* What is due first. `reachable`: a mail that was never tried is tried although its time is
  * over. */
 enum outcome_duty outcome_duty(const struct queue_entry *entry, int64_t now, int64_t lifetime,
-			       bool reachable);
+                               bool reachable);
 
 struct outcome_result {
 	uint32_t recipient; /* of the entry; MAIL only */

@@ -8,9 +8,8 @@ static void set_v6(struct peer *peer, const struct sockaddr_in6 *v6)
 		peer->address.v6 = *v6;
 		return;
 	}
-	peer->address.v4 = (struct sockaddr_in){
-		.sin_family = AF_INET, .sin_port = v6->sin6_port
-	};
+	peer->address.v4 = (struct sockaddr_in){ .sin_family = AF_INET,
+		                                 .sin_port = v6->sin6_port };
 	memcpy(&peer->address.v4.sin_addr, &v6->sin6_addr.s6_addr[12], 4);
 }
 

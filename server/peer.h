@@ -1,5 +1,6 @@
 /*
- * Where a connection comes from: its address, as text and as the network that is counted. An IPv4 address inside IPv6
+ * Where a connection comes from: its address, as text and as the network that is counted. An
+ * IPv4 address inside IPv6
  * (::ffff:192.0.2.1) is the IPv4 address.
  */
 #ifndef GATEPOST_SERVER_PEER_H

@@ -215,7 +215,7 @@ static const struct link_handler link_calls = {
 /* ---- opening one ---- */
 
 static struct link *open_to(struct berth *berth, const struct sockaddr_storage *addresses,
-			    size_t n)
+                            size_t n)
 {
 	struct pool *pool = berth->pool;
 	bool clear = pool->row->tls == SMTP_CLIENT_TLS_MAY && pool->in_clear > 0;
@@ -312,7 +312,7 @@ static void on_resolved(void *owner)
 }
 
 static void take_row(struct pool *pool, struct config *config,
-		     const struct config_smarthost *row)
+                     const struct config_smarthost *row)
 {
 	config_ref(config);
 	config_unref(pool->config);
@@ -322,7 +322,7 @@ static void take_row(struct pool *pool, struct config *config,
 }
 
 struct pool *pool_new(const struct pool_options *options, struct config *config,
-		      const struct config_smarthost *row)
+                      const struct config_smarthost *row)
 {
 	struct pool *pool = calloc(1, sizeof *pool);
 	if (!pool) {
@@ -330,8 +330,8 @@ struct pool *pool_new(const struct pool_options *options, struct config *config,
 	}
 	pool->options = *options;
 	pool->random = (uint32_t)uv_hrtime();
-	pool->resolver =
-	    resolver_new(options->loop, row->address, row->port, on_resolved, pool);
+	pool->resolver = resolver_new(options->loop, row->address, row->port, on_resolved,
+	                              pool);
 	if (!pool->resolver) {
 		free(pool);
 		return NULL;
@@ -354,8 +354,8 @@ bool pool_reload(struct pool *pool, struct config *config, const struct config_s
 {
 	const struct config_smarthost *old = pool->row;
 	bool same = strcmp(old->name, row->name) == 0 &&
-		    strcmp(old->address, row->address) == 0 && old->port == row->port &&
-		    old->tls == row->tls;
+	            strcmp(old->address, row->address) == 0 && old->port == row->port &&
+	            old->tls == row->tls;
 	if (same) {
 		take_row(pool, config, row);
 	}

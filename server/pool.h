@@ -35,7 +35,7 @@ struct pool_options {
 
 /* `config` is referenced; `row` is one of its smarthosts. NULL without memory. */
 struct pool *pool_new(const struct pool_options *options, struct config *config,
-		      const struct config_smarthost *row);
+                      const struct config_smarthost *row);
 /* It must have no link. NULL is accepted. */
 void pool_free(struct pool *pool);
 

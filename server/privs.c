@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 #define GROUPS_MAX 256
-#define NAMES_MAX 16384
+#define NAMES_MAX  16384
 
 /* All that the name stands for, looked up before a fork or a drop: nothing is allocated behind
  * them. */
@@ -38,7 +38,7 @@ static bool look_up(const char *user, struct person *person_out, struct error *e
 	bool good = false;
 	if (!found) {
 		error_set(error, "user %s: %s", user,
-			  fault ? strerror(fault) : "there is no such user");
+		          fault ? strerror(fault) : "there is no such user");
 	} else if (entry.pw_uid == 0) {
 		error_set(error, "user %s: is root, which the daemon must not be", user);
 	} else if (getgrouplist(user, entry.pw_gid, person_out->groups, &count) < 0) {
@@ -58,11 +58,11 @@ static bool look_up(const char *user, struct person *person_out, struct error *e
 /* In a folder that others may write to without the sticky bit, anybody could put another in its
  * place. */
 static bool check_dir(const struct stat *info, uid_t owner, const char *dir,
-		      struct error *error)
+                      struct error *error)
 {
 	if (info->st_uid != owner && info->st_uid != 0 && info->st_uid != geteuid()) {
 		error_set(error, "%s: belongs to another user (%u)", dir,
-			  (unsigned)info->st_uid);
+		          (unsigned)info->st_uid);
 		return false;
 	}
 	if ((info->st_mode & S_IWOTH) && !(info->st_mode & S_ISVTX)) {
@@ -89,8 +89,8 @@ bool privs_make_dir(const char *dir, const char *user, unsigned mode, struct err
 	int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC | (made ? O_NOFOLLOW : 0));
 	bool good = fd >= 0 && fstat(fd, &info) == 0;
 	if (good && made) {
-		good =
-		    (!root || fchown(fd, person.uid, person.gid) == 0) && fchmod(fd, mode) == 0;
+		good = (!root || fchown(fd, person.uid, person.gid) == 0) &&
+		       fchmod(fd, mode) == 0;
 	}
 	if (!good) {
 		error_set(error, "%s: %s", dir, strerror(errno));

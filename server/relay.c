@@ -103,7 +103,7 @@ static bool is_hopeless(const struct relay *relay)
 }
 
 static void finish_unsent(struct relay *relay, struct relay_mail *mail,
-			  enum relay_outcome outcome, const char *reason)
+                          enum relay_outcome outcome, const char *reason)
 {
 	mail->outcome = outcome;
 	mail->results = NULL;
@@ -216,7 +216,7 @@ static const struct pool_handler pool_calls = {
 
 /* The present pool of that smarthost is kept, with its links and its history. */
 static struct pool *keep_or_make(struct relay *relay, struct pool **old, size_t nold,
-				 const struct config_smarthost *row)
+                                 const struct config_smarthost *row)
 {
 	for (size_t i = 0; i < nold; i++) {
 		if (old[i] && pool_reload(old[i], relay->config, row)) {
@@ -282,7 +282,7 @@ void relay_reload(struct relay *relay, struct config *config)
 /* ---- life ---- */
 
 struct relay *relay_new(uv_loop_t *loop, struct config *config, struct store *store,
-			const struct relay_handler *handler, void *owner)
+                        const struct relay_handler *handler, void *owner)
 {
 	struct relay *relay = calloc(1, sizeof *relay);
 	if (!relay) {

@@ -23,7 +23,7 @@ struct relay;
 enum relay_outcome {
 	RELAY_ANSWERED, /* each recipient has its result */
 	RELAY_BROKEN,   /* cut in the middle: those without a result have code 0; `maybe_sent`
-			   after the final dot */
+	                   after the final dot */
 	RELAY_UNTRIED,  /* no link could be had: nothing was said to anybody */
 	RELAY_STOPPED,  /* relay_stop came in time */
 };
@@ -57,7 +57,7 @@ struct relay_handler {
 
 /* `config` is referenced. NULL without memory. */
 struct relay *relay_new(uv_loop_t *loop, struct config *config, struct store *store,
-			const struct relay_handler *handler, void *owner);
+                        const struct relay_handler *handler, void *owner);
 /* No mail may be on its way and no link be left (relay_quit, then relay_links() == 0); the loop
  * must run once more. */
 void relay_free(struct relay *relay);

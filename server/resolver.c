@@ -38,7 +38,7 @@ static bool read_number(struct resolver *resolver)
 }
 
 struct resolver *resolver_new(uv_loop_t *loop, const char *name, unsigned port,
-			      void (*done)(void *owner), void *owner)
+                              void (*done)(void *owner), void *owner)
 {
 	struct resolver *resolver = calloc(1, sizeof *resolver);
 	if (resolver) {
@@ -88,7 +88,7 @@ static void looked_up(uv_getaddrinfo_t *request, int status, struct addrinfo *li
 		resolver->failed = resolver->naddresses == 0;
 		if (resolver->failed) {
 			snprintf(resolver->reason, sizeof resolver->reason, "%.200s: %s",
-				 resolver->name, uv_strerror(status ? status : UV_EAI_NODATA));
+			         resolver->name, uv_strerror(status ? status : UV_EAI_NODATA));
 		}
 	}
 	uv_freeaddrinfo(list);
@@ -104,13 +104,13 @@ static void look_up(struct resolver *resolver)
 	snprintf(port, sizeof port, "%u", resolver->port);
 	struct lookup *lookup = calloc(1, sizeof *lookup);
 	int failure = lookup ? uv_getaddrinfo(resolver->loop, &lookup->request, looked_up,
-					      resolver->name, port, &hints)
-			     : UV_ENOMEM;
+	                                      resolver->name, port, &hints)
+	                     : UV_ENOMEM;
 	if (failure) {
 		free(lookup);
 		resolver->failed = true;
 		snprintf(resolver->reason, sizeof resolver->reason, "%.200s: %s",
-			 resolver->name, uv_strerror(failure));
+		         resolver->name, uv_strerror(failure));
 		return;
 	}
 	lookup->resolver = resolver;
@@ -118,11 +118,11 @@ static void look_up(struct resolver *resolver)
 }
 
 enum resolver_answer resolver_ask(struct resolver *resolver,
-				  const struct sockaddr_storage **addresses_out, size_t *n_out,
-				  const char **reason_out)
+                                  const struct sockaddr_storage **addresses_out, size_t *n_out,
+                                  const char **reason_out)
 {
 	bool fresh = resolver->naddresses &&
-		     (resolver->number || uv_now(resolver->loop) < resolver->fresh_until);
+	             (resolver->number || uv_now(resolver->loop) < resolver->fresh_until);
 	if (!fresh && !resolver->failed && !resolver->lookup) {
 		look_up(resolver);
 	}

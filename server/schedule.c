@@ -3,9 +3,9 @@
 #include <assert.h>
 #include <stdlib.h>
 
-#define NONE UINT32_MAX
+#define NONE   UINT32_MAX
 #define FLYING (UINT32_MAX - 1) /* a place that is no candidate's */
-#define SLOTS ((size_t)8192)    /* a power of two, more than twice what may be in a table */
+#define SLOTS  ((size_t)8192)   /* a power of two, more than twice what may be in a table */
 
 _Static_assert(SLOTS > 2 * (SCHEDULE_WINDOW + SCHEDULE_IN_FLIGHT), "tables stay sparse");
 
@@ -178,7 +178,7 @@ static void add(struct schedule *s, struct schedule_item *item, bool in_front)
 
 /* `before` is its neighbour in the account's line, NONE for the first. */
 static void take(struct schedule *s, uint32_t at, uint32_t before,
-		 struct schedule_item *item_out)
+                 struct schedule_item *item_out)
 {
 	struct candidate *candidate = &s->candidates[at];
 	uint32_t group_at = table_get(&s->accounts, candidate->item.account);

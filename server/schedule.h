@@ -8,7 +8,7 @@
 
 #include "proto/buf.h"
 
-#define SCHEDULE_WINDOW 1024
+#define SCHEDULE_WINDOW    1024
 #define SCHEDULE_IN_FLIGHT 2048 /* those whose result is not durable yet included */
 
 struct schedule;

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 
 void session_log(struct log_line *line, const struct session *session, enum log_level level,
-                        const char *event)
+                 const char *event)
 {
 	log_begin(line, level, event);
 	log_word(line, "client_ip", span_str(conn_peer(session->conn)));
@@ -129,7 +129,8 @@ static void login_ended(struct session *session, bool submitted)
 static void on_auth(struct session *session, struct smtp_event *event)
 {
 	const struct tls *tls = conn_tls(session->conn);
-	session->login = login_new(session->worker, tls ? tls_bits(tls) : 0, &login_handler, session);
+	session->login = login_new(session->worker, tls ? tls_bits(tls) : 0, &login_handler,
+	                           session);
 	login_ended(session, session->login &&
 	                         login_start(session->login, event->text,
 	                                     event->has_response ? &event->response : NULL));
@@ -167,12 +168,12 @@ static void on_close(struct session *session, struct smtp_event *event)
 /* ---- the loop of a session ---- */
 
 static void (*const session_on[])(struct session *session, struct smtp_event *event) = {
-	[SMTP_EVENT_STARTTLS] = on_starttls, [SMTP_EVENT_AUTH] = on_auth,
+	[SMTP_EVENT_STARTTLS] = on_starttls,   [SMTP_EVENT_AUTH] = on_auth,
 	[SMTP_EVENT_AUTH_NEXT] = on_auth_next, [SMTP_EVENT_MAIL] = transaction_mail,
-	[SMTP_EVENT_RCPT] = transaction_rcpt,         [SMTP_EVENT_DATA] = transaction_data,
-	[SMTP_EVENT_END] = transaction_end,           [SMTP_EVENT_HELO] = on_reset,
+	[SMTP_EVENT_RCPT] = transaction_rcpt,  [SMTP_EVENT_DATA] = transaction_data,
+	[SMTP_EVENT_END] = transaction_end,    [SMTP_EVENT_HELO] = on_reset,
 	[SMTP_EVENT_AUTH_GONE] = on_auth_gone, [SMTP_EVENT_BODY] = transaction_body,
-	[SMTP_EVENT_RESET] = on_reset,       [SMTP_EVENT_CLOSE] = on_close,
+	[SMTP_EVENT_RESET] = on_reset,         [SMTP_EVENT_CLOSE] = on_close,
 };
 
 static int64_t earliest(int64_t a, int64_t b)
@@ -180,7 +181,8 @@ static int64_t earliest(int64_t a, int64_t b)
 	return a < b ? a : b;
 }
 
-/* The time by which the client, or the handshake, must have got on: of its phase and in total (TESTS D19). */
+/* The time by which the client, or the handshake, must have got on: of its phase and in total
+ * (TESTS D19). */
 static int64_t deadline(const struct session *session)
 {
 	const struct config *config = session->config;
@@ -204,7 +206,8 @@ static int64_t deadline(const struct session *session)
 
 static void arm(struct session *session)
 {
-	/* While we owe the client an answer, no time of his is running; login and writer have their own. */
+	/* While we owe the client an answer, no time of his is running; login and writer have
+	 * their own. */
 	bool ours = smtp_server_is_waiting(session->smtp) && !session->shaking;
 	int64_t left = deadline(session) - conn_now(session->conn);
 	conn_deadline(session->conn, ours ? 0 : left > 0 ? left : 1);
@@ -212,8 +215,8 @@ static void arm(struct session *session)
 
 static bool may_go_on(const struct session *session)
 {
-	return !session->closing && (!session->intake || session->awaiting_end ||
-	                             intake_wants(session->intake)) &&
+	return !session->closing &&
+	       (!session->intake || session->awaiting_end || intake_wants(session->intake)) &&
 	       conn_pending(session->conn) < CONN_OUTPUT_HIGH;
 }
 
@@ -247,7 +250,8 @@ void session_run(struct session *session)
 		conn_close(session->conn);
 		return;
 	}
-	bool idle = !smtp_server_is_waiting(session->smtp) && !smtp_server_in_transaction(session->smtp);
+	bool idle = !smtp_server_is_waiting(session->smtp) &&
+	            !smtp_server_in_transaction(session->smtp);
 	if (idle && atomic_load(&session->worker->server->draining)) {
 		smtp_server_hang_up(session->smtp, REPLY_SHUTDOWN);
 		session->closing = true;
@@ -326,7 +330,8 @@ static void session_free(struct session *session)
 	free(session);
 }
 
-/* Clear text on the TLS port and the like: worth a line of its own, an admin is looking for it. */
+/* Clear text on the TLS port and the like: worth a line of its own, an admin is looking for it.
+ */
 static void log_gone(const struct session *session, const char *why)
 {
 	struct log_line line;
@@ -345,7 +350,8 @@ static void on_closed(void *owner, const char *why, bool truncated)
 {
 	struct session *session = owner;
 	struct census *census = session->worker->server->census;
-	(void)truncated; /* what has no end is dropped, however its connection ended (TESTS TL16) */
+	(void)truncated; /* what has no end is dropped, however its connection ended (TESTS
+	                    TL16) */
 	log_gone(session, why);
 	transaction_reset(session);
 	login_drop(session->login);
@@ -395,7 +401,8 @@ static void welcome(struct session *session)
 	}
 }
 
-void session_accept(struct worker *worker, uv_stream_t *socket, const struct config_listener *listener)
+void session_accept(struct worker *worker, uv_stream_t *socket,
+                    const struct config_listener *listener)
 {
 	static atomic_uint_fast64_t last_id;
 	struct session *session = calloc(1, sizeof *session);

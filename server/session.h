@@ -1,6 +1,7 @@
 /*
- * A client: protocol events to gate and queue, answers back. One function an event, named by a table. It lives from accept
- * to close, on its worker's loop; a login or a commit under way outlives it and finds it gone.
+ * A client: protocol events to gate and queue, answers back. One function an event, named by a
+ * table. It lives from accept to close, on its worker's loop; a login or a commit under way
+ * outlives it and finds it gone.
  */
 #ifndef GATEPOST_SERVER_SESSION_H
 #define GATEPOST_SERVER_SESSION_H
@@ -12,9 +13,12 @@
 struct session;
 struct worker;
 
-/* Takes the connection that waits at `socket`. `listener` names it and says how TLS begins; borrowed for this call. */
-void session_accept(struct worker *worker, uv_stream_t *socket, const struct config_listener *listener);
-/* Drain: idle ones get 421 4.3.2 at once, others after their transaction. All of the worker's sessions. */
+/* Takes the connection that waits at `socket`. `listener` names it and says how TLS begins;
+ * borrowed for this call. */
+void session_accept(struct worker *worker, uv_stream_t *socket,
+                    const struct config_listener *listener);
+/* Drain: idle ones get 421 4.3.2 at once, others after their transaction. All of the worker's
+ * sessions. */
 void session_drain(struct worker *worker);
 /* Cuts all that are left. */
 void session_cut(struct worker *worker);

@@ -1,6 +1,7 @@
 /*
- * A session's insides, for the two files that are a session: session.c (its life: accept, TLS, login, deadlines, the end)
- * and transaction.c (a message: MAIL to the answer behind the dot). Nobody else includes this.
+ * A session's insides, for the two files that are a session: session.c (its life: accept, TLS,
+ * login, deadlines, the end) and transaction.c (a message: MAIL to the answer behind the dot).
+ * Nobody else includes this.
  */
 #ifndef GATEPOST_SERVER_SESSION_STATE_H
 #define GATEPOST_SERVER_SESSION_STATE_H
@@ -16,31 +17,31 @@
 struct session {
 	struct session *next, **link; /* the worker's list */
 	struct worker *worker;
-	char listener[32];         /* its name, for the log: it may be closed before us */
-	enum config_tls tls;       /* how TLS begins here */
+	char listener[32];   /* its name, for the log: it may be closed before us */
+	enum config_tls tls; /* how TLS begins here */
 	struct conn *conn;
 	struct smtp_server *smtp;
 	struct smtp_server_rules rules;
-	struct config *config;     /* as of the last transaction */
-	uint64_t id;               /* sid= in the log */
+	struct config *config; /* as of the last transaction */
+	uint64_t id;           /* sid= in the log */
 	/* who */
 	struct login *login;
-	char *account;             /* NULL before a good login */
+	char *account; /* NULL before a good login */
 	unsigned auth_failures;
 	/* the transaction */
 	struct envelope envelope;
-	enum reply refused;        /* the whole message was refused at RCPT with this; REPLY_OK: not */
+	enum reply refused; /* the whole message was refused at RCPT with this; REPLY_OK: not */
 	struct intake *intake;
 	uint64_t text_bytes;
-	bool awaiting_end;         /* intake_finish was called */
+	bool awaiting_end; /* intake_finish was called */
 	unsigned messages;
 	/* deadlines, on the loop's clock in ms */
 	int64_t born;
-	int64_t progress;          /* the last finished command or step */
+	int64_t progress; /* the last finished command or step */
 	int64_t data_began;
 	int64_t data_read;
-	bool counted;              /* in the census */
-	bool shaking;              /* a TLS handshake is under way */
+	bool counted; /* in the census */
+	bool shaking; /* a TLS handshake is under way */
 	bool paused;
 	bool closing;
 };
@@ -69,7 +70,8 @@ void transaction_rcpt(struct session *session, struct smtp_event *event);
 void transaction_data(struct session *session, struct smtp_event *event);
 void transaction_body(struct session *session, struct smtp_event *event);
 void transaction_end(struct session *session, struct smtp_event *event);
-/* Over without a message (RSET, EHLO, a lost connection): what was staged is dropped, a commit under way goes on unseen. */
+/* Over without a message (RSET, EHLO, a lost connection): what was staged is dropped, a commit
+ * under way goes on unseen. */
 void transaction_reset(struct session *session);
 
 #endif

@@ -10,15 +10,15 @@ static unsigned working(const struct smarthost *host)
 }
 
 static void hold(struct smarthost *host, const struct smarthost_backoff *backoff, int64_t now,
-		 unsigned tries)
+                 unsigned tries)
 {
-	host->hold_until =
-	    now + schedule_retry(backoff->retry, backoff->nretry, tries, backoff->random);
+	host->hold_until = now + schedule_retry(backoff->retry, backoff->nretry, tries,
+	                                        backoff->random);
 }
 
 static enum smarthost_change fail(struct smarthost *host,
-				  const struct smarthost_backoff *backoff, int64_t now,
-				  const char *reason)
+                                  const struct smarthost_backoff *backoff, int64_t now,
+                                  const char *reason)
 {
 	hold(host, backoff, now, host->failures);
 	host->down_since = host->failures ? host->down_since : now;
@@ -29,8 +29,8 @@ static enum smarthost_change fail(struct smarthost *host,
 }
 
 enum smarthost_change smarthost_unreached(struct smarthost *host,
-					  const struct smarthost_backoff *backoff, int64_t now,
-					  const char *reason)
+                                          const struct smarthost_backoff *backoff, int64_t now,
+                                          const char *reason)
 {
 	if (now < host->hold_until) {
 		return SMARTHOST_SAME;
@@ -44,8 +44,8 @@ enum smarthost_change smarthost_unreached(struct smarthost *host,
 }
 
 enum smarthost_change smarthost_cut(struct smarthost *host,
-				    const struct smarthost_backoff *backoff, int64_t now,
-				    const char *reason)
+                                    const struct smarthost_backoff *backoff, int64_t now,
+                                    const char *reason)
 {
 	host->cuts++;
 	if (host->cuts < SMARTHOST_CUTS || (host->failures && now < host->hold_until)) {
@@ -87,8 +87,8 @@ void smarthost_wake(struct smarthost *host)
 static unsigned allowed(const struct smarthost *host, int64_t now)
 {
 	unsigned most = host->connections - (host->links[SMARTHOST_LEAVING] < host->connections
-						 ? host->links[SMARTHOST_LEAVING]
-						 : host->connections);
+	                                         ? host->links[SMARTHOST_LEAVING]
+	                                         : host->connections);
 	unsigned wanted = now < host->hold_until ? working(host) : host->proven ? most : 1;
 	return wanted < most ? wanted : most;
 }

@@ -43,12 +43,12 @@ enum smarthost_change { SMARTHOST_SAME, SMARTHOST_CROWDED, SMARTHOST_DOWN, SMART
 /* A link never got to its first mail. While others work it is full, not down. Later failures of
  * one burst count once. */
 enum smarthost_change smarthost_unreached(struct smarthost *host,
-					  const struct smarthost_backoff *backoff, int64_t now,
-					  const char *reason);
+                                          const struct smarthost_backoff *backoff, int64_t now,
+                                          const char *reason);
 /* A transaction was cut. */
 enum smarthost_change smarthost_cut(struct smarthost *host,
-				    const struct smarthost_backoff *backoff, int64_t now,
-				    const char *reason);
+                                    const struct smarthost_backoff *backoff, int64_t now,
+                                    const char *reason);
 /* A new link is ready for its first mail. UP when it was down before. */
 enum smarthost_change smarthost_reached(struct smarthost *host);
 /* A transaction was answered, with whatever. The same. */

@@ -17,7 +17,7 @@
 #include <openssl/x509.h>
 
 /* Backstops: conn takes one read at a time and watches its output. */
-#define IN_MAX ((size_t)256 * 1024)
+#define IN_MAX  ((size_t)256 * 1024)
 #define OUT_MAX ((size_t)64 * 1024 * 1024)
 /* A whole record's clear text: a smaller read would leave the rest inside OpenSSL's buffer. */
 #define PIECE ((size_t)16384)
@@ -39,8 +39,8 @@ struct tls_context {
 struct tls {
 	struct tls_context *context;
 	SSL *ssl;
-	struct buf in;      /* from the network, not yet read by OpenSSL */
-	struct buf out;     /* for the network */
+	struct buf in;  /* from the network, not yet read by OpenSSL */
+	struct buf out; /* for the network */
 	enum tls_state state;
 	bool fresh;         /* a client that has yet to say hello */
 	const char *reason; /* of OpenSSL's tables, static */
@@ -93,10 +93,11 @@ static void process_init(void)
 	BIO_METHOD *method = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "buf");
 	process.method = method;
 	process.ready = method && BIO_meth_set_read(method, bio_read) == 1 &&
-	    BIO_meth_set_write(method, bio_write) == 1 &&
-	    BIO_meth_set_ctrl(method, bio_ctrl) == 1 &&
-	    RAND_bytes(process.session_id_context, sizeof(process.session_id_context)) == 1 &&
-	    RAND_priv_bytes(process.ticket_keys, sizeof(process.ticket_keys)) == 1;
+	                BIO_meth_set_write(method, bio_write) == 1 &&
+	                BIO_meth_set_ctrl(method, bio_ctrl) == 1 &&
+	                RAND_bytes(process.session_id_context,
+	                           sizeof(process.session_id_context)) == 1 &&
+	                RAND_priv_bytes(process.ticket_keys, sizeof(process.ticket_keys)) == 1;
 }
 
 /* Of a queue of errors the first says what was found, the last what was tried. */
@@ -131,11 +132,12 @@ static bool settings(struct tls_context *context)
 		return true;
 	}
 	return SSL_CTX_set_cipher_list(ctx, CIPHERS_12) == 1 &&
-	    SSL_CTX_set_num_tickets(ctx, 1) == 1 && SSL_CTX_set_max_early_data(ctx, 0) == 1 &&
-	    SSL_CTX_set_session_id_context(ctx, process.session_id_context,
-	                                   sizeof(process.session_id_context)) == 1 &&
-	    SSL_CTX_set_tlsext_ticket_keys(ctx, process.ticket_keys,
-	                                   sizeof(process.ticket_keys)) == 1;
+	       SSL_CTX_set_num_tickets(ctx, 1) == 1 &&
+	       SSL_CTX_set_max_early_data(ctx, 0) == 1 &&
+	       SSL_CTX_set_session_id_context(ctx, process.session_id_context,
+	                                      sizeof(process.session_id_context)) == 1 &&
+	       SSL_CTX_set_tlsext_ticket_keys(ctx, process.ticket_keys,
+	                                      sizeof(process.ticket_keys)) == 1;
 }
 
 static struct tls_context *context_new(bool server, struct error *error)
@@ -179,7 +181,7 @@ static bool load_certificate(SSL_CTX *ctx, const char *path, struct error *error
 	if (SSL_CTX_use_certificate_chain_file(ctx, path) != 1) {
 		unsigned long code = ERR_peek_error();
 		bool no_pem = ERR_GET_LIB(code) == ERR_LIB_PEM &&
-		    ERR_GET_REASON(code) == PEM_R_NO_START_LINE;
+		              ERR_GET_REASON(code) == PEM_R_NO_START_LINE;
 		error_set(error, "tls: certificate %s: %s", path,
 		          no_pem ? "holds no PEM certificate" : words(code, "not usable"));
 		return false;
@@ -223,7 +225,7 @@ static bool load_key(SSL_CTX *ctx, const char *path, const char *certificate,
 	/* A key of another type goes to a slot of its own: the second check sees it. */
 	bool mismatch = loaded ? SSL_CTX_check_private_key(ctx) != 1
 	                       : ERR_GET_LIB(code) == ERR_LIB_X509 &&
-	        ERR_GET_REASON(code) == X509_R_KEY_VALUES_MISMATCH;
+	                             ERR_GET_REASON(code) == X509_R_KEY_VALUES_MISMATCH;
 	if (mismatch) {
 		error_set(error, "tls: key %s: does not match certificate %s", path,
 		          certificate);
@@ -286,9 +288,9 @@ struct tls *tls_new(struct tls_context *context, const char *server_name)
 		SSL_free(ssl);
 		return NULL;
 	}
-	*tls = (struct tls){
-		.context = tls_context_ref(context), .ssl = ssl, .fresh = !context->server
-	};
+	*tls = (struct tls){ .context = tls_context_ref(context),
+		             .ssl = ssl,
+		             .fresh = !context->server };
 	buf_init(&tls->in, IN_MAX);
 	buf_init(&tls->out, OUT_MAX);
 	BIO_set_data(bio, tls);
@@ -303,6 +305,14 @@ struct tls *tls_new(struct tls_context *context, const char *server_name)
 		SSL_set_tlsext_host_name(ssl, server_name);
 	}
 	return tls;
+}
+
+bool tls_upgrade(struct tls *tls)
+{
+	unsigned char other[sizeof(process.session_id_context)];
+	memcpy(other, process.session_id_context, sizeof(other));
+	other[0] ^= 1;
+	return SSL_set_session_id_context(tls->ssl, other, sizeof(other)) == 1;
 }
 
 void tls_free(struct tls *tls)
@@ -325,7 +335,7 @@ bool tls_take(struct tls *tls, struct span bytes)
 bool tls_waiting(const struct tls *tls)
 {
 	return tls->fresh || tls->in.len > 0 || tls->state == TLS_CLOSED ||
-	    tls->state == TLS_FAILED || SSL_pending(tls->ssl) > 0;
+	       tls->state == TLS_FAILED || SSL_pending(tls->ssl) > 0;
 }
 
 /* What an SSL call that gave nothing means. The error queue was empty before the call: one

@@ -72,15 +72,17 @@ static enum reply ask_gate(struct session *session)
 		log_fault(LOG_LEVEL_ERROR, "store-unreadable", error.text);
 		return REPLY_STORE_ERROR;
 	}
-	enum gate_verdict verdict =
-	    gate_recipient(txn, &rules, session_account(session),
-	                   (uint32_t)session->envelope.nrecipients + 1, store_now(store));
+	enum gate_verdict verdict = gate_recipient(txn, &rules, session_account(session),
+	                                           (uint32_t)session->envelope.nrecipients + 1,
+	                                           store_now(store));
 	store_abort(txn);
 	return replies[verdict];
 }
 
-/* <Postmaster> alone is the postmaster of our domain. `text` is where its full address is kept. */
-static void qualify(const struct session *session, struct address *address, char text[ADDRESS_MAX + 1])
+/* <Postmaster> alone is the postmaster of our domain. `text` is where its full address is kept.
+ */
+static void qualify(const struct session *session, struct address *address,
+                    char text[ADDRESS_MAX + 1])
 {
 	if (address->domain.len) {
 		return;
@@ -101,7 +103,8 @@ void transaction_rcpt(struct session *session, struct smtp_event *event)
 		session_answer(session, REPLY_RECIPIENT_OK);
 		return;
 	}
-	if (reply == REPLY_OK && (int64_t)envelope->nrecipients >= session->config->recipients) {
+	if (reply == REPLY_OK &&
+	    (int64_t)envelope->nrecipients >= session->config->recipients) {
 		session_answer(session, REPLY_TOO_MANY_RECIPIENTS);
 		return;
 	}
@@ -113,7 +116,8 @@ void transaction_rcpt(struct session *session, struct smtp_event *event)
 		reply = REPLY_STORE_ERROR;
 	}
 	if (reply_row(reply)->code >= 500 && session->refused == REPLY_OK) {
-		/* Half a mailing is no answer to a budget: nothing of this message is queued. */
+		/* Half a mailing is no answer to a budget: nothing of this message is queued.
+		 */
 		session->refused = reply;
 		log_refused(session, reply, event->address.whole);
 	}
@@ -128,9 +132,9 @@ static void on_intake_room(void *owner)
 static void on_intake_end(void *owner, enum intake_verdict verdict, uint64_t id)
 {
 	static const enum reply replies[] = {
-		[INTAKE_QUEUED] = REPLY_QUEUED,       [INTAKE_SPENT] = REPLY_BUDGET_SPENT,
-		[INTAKE_NEVER] = REPLY_BUDGET_NEVER,  [INTAKE_UNKNOWN] = REPLY_ACCOUNT_GONE,
-		[INTAKE_FULL] = REPLY_STORE_FULL,     [INTAKE_ACCOUNT_FULL] = REPLY_ACCOUNT_FULL,
+		[INTAKE_QUEUED] = REPLY_QUEUED,      [INTAKE_SPENT] = REPLY_BUDGET_SPENT,
+		[INTAKE_NEVER] = REPLY_BUDGET_NEVER, [INTAKE_UNKNOWN] = REPLY_ACCOUNT_GONE,
+		[INTAKE_FULL] = REPLY_STORE_FULL,    [INTAKE_ACCOUNT_FULL] = REPLY_ACCOUNT_FULL,
 		[INTAKE_ERROR] = REPLY_STORE_ERROR,
 	};
 	struct session *session = owner;
@@ -178,7 +182,8 @@ void transaction_data(struct session *session, struct smtp_event *event)
 		.recipients = session->envelope.recipients,
 		.nrecipients = session->envelope.nrecipients,
 	};
-	session->intake = intake_new(session->worker, session->config, &envelope, &intake_handler, session);
+	session->intake = intake_new(session->worker, session->config, &envelope,
+	                             &intake_handler, session);
 	if (!session->intake) {
 		session_answer(session, REPLY_STORE_ERROR);
 		return;
@@ -195,7 +200,8 @@ void transaction_body(struct session *session, struct smtp_event *event)
 		return;
 	}
 	if (session->text_bytes > (uint64_t)session->config->message_size) {
-		/* The rest is read and forgotten; the answer comes after the true end (RFC 1870 6.3). */
+		/* The rest is read and forgotten; the answer comes after the true end (RFC
+		 * 1870 6.3). */
 		intake_drop(session->intake);
 		session->intake = NULL;
 		return;
@@ -234,7 +240,8 @@ void transaction_end(struct session *session, struct smtp_event *event)
 		return;
 	}
 	log_refused(session, reply, SPAN_NONE);
-	int64_t limit = reply == REPLY_TOO_BIG ? session->config->message_size : session->config->line_length;
+	int64_t limit = reply == REPLY_TOO_BIG ? session->config->message_size
+	                                       : session->config->line_length;
 	transaction_reset(session);
 	answer_number(session, reply, limit);
 }

@@ -6,7 +6,8 @@
 
 /* `worker->server` and `worker->sockets` are set. False with a sentence. */
 bool worker_start(struct worker *worker, struct error *error);
-/* Looks at server->draining: 1 = no new connections, let transactions end; 2 = cut. Any thread. */
+/* Looks at server->draining: 1 = no new connections, let transactions end; 2 = cut. Any thread.
+ */
 void worker_nudge(struct worker *worker);
 /* Waits for its end, which a drain brings. */
 void worker_join(struct worker *worker);

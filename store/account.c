@@ -6,8 +6,8 @@
 #include "store/keys.h"
 
 #define ROW_VERSION 1
-#define ROW_MAX ((size_t)1024 * 1024)
-#define FIELDS_MAX 8
+#define ROW_MAX     ((size_t)1024 * 1024)
+#define FIELDS_MAX  8
 
 /* Tags are for ever: a row is a version, then fields. Those that we do not know are kept. */
 enum account_tag { TAG_SECRET, TAG_LIMITS, TAG_CREATED, TAG_CHANGED, ACCOUNT_TAGS };
@@ -33,8 +33,8 @@ static enum store_result damaged(struct store_txn *txn)
 static enum store_result get_row(struct store_txn *txn, struct span name, struct row *row)
 {
 	struct span value;
-	enum store_result result =
-	    is_name(name) ? store_get(txn, row->table, name, &value) : STORE_NOT_FOUND;
+	enum store_result result = is_name(name) ? store_get(txn, row->table, name, &value)
+	                                         : STORE_NOT_FOUND;
 	if (result != STORE_OK) {
 		return result;
 	}
@@ -134,8 +134,8 @@ enum store_result account_put(struct store_txn *txn, struct span name,
 
 enum store_result account_delete(struct store_txn *txn, struct span name)
 {
-	enum store_result result =
-	    is_name(name) ? store_del(txn, STORE_ACCOUNT, name) : STORE_NOT_FOUND;
+	enum store_result result = is_name(name) ? store_del(txn, STORE_ACCOUNT, name)
+	                                         : STORE_NOT_FOUND;
 	if (result != STORE_OK) {
 		return result;
 	}
@@ -162,8 +162,7 @@ enum store_result account_next(struct store_txn *txn, struct span after, struct 
 	return STORE_OK;
 }
 
-enum store_result ledger_get(struct store_txn *txn, struct span name,
-                             struct ledger *ledger_out)
+enum store_result ledger_get(struct store_txn *txn, struct span name, struct ledger *ledger_out)
 {
 	struct row row = { .table = STORE_LEDGER, .known = LEDGER_TAGS };
 	enum store_result result = get_row(txn, name, &row);

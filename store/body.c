@@ -7,8 +7,8 @@ enum store_result body_put(struct store_txn *txn, uint64_t id, uint32_t row, str
 {
 	while (bytes.len) {
 		struct key key = key_body(id, row);
-		enum store_result result =
-		    store_put(txn, STORE_BODY, key_span(&key), span_first(bytes, BODY_ROW));
+		enum store_result result = store_put(txn, STORE_BODY, key_span(&key),
+		                                     span_first(bytes, BODY_ROW));
 		if (result != STORE_OK) {
 			return result;
 		}

@@ -4,10 +4,10 @@
 #include "store/keys.h"
 #include "store/queue.h"
 
-#define PORTION 2048   /* rows looked at in one transaction */
-#define ORPHAN_WORK 64 /* rows that a deleted body counts for */
-#define KEY_MAX 511    /* LMDB's */
-#define ARENA_MAX (4 * QUEUE_ENTRY_MAX)
+#define PORTION     2048 /* rows looked at in one transaction */
+#define ORPHAN_WORK 64   /* rows that a deleted body counts for */
+#define KEY_MAX     511  /* LMDB's */
+#define ARENA_MAX   (4 * QUEUE_ENTRY_MAX)
 
 struct sweep {
 	struct store_txn *txn;
@@ -16,7 +16,7 @@ struct sweep {
 	bool changed;           /* by this portion: it is to be committed */
 	char from[KEY_MAX + 1]; /* where the pass goes on */
 	size_t from_len;
-	struct key account;     /* whose entries are being added up; len 0: nobody's yet */
+	struct key account; /* whose entries are being added up; len 0: nobody's yet */
 	struct queue_usage usage;
 };
 
@@ -298,8 +298,8 @@ enum store_result check_run(struct store *store, struct check_report *report_out
 		bool more = true;
 		sweep.from_len = 0;
 		while (more) {
-			enum store_result result =
-			    run_portion(&sweep, store, pass, &more, error);
+			enum store_result result = run_portion(&sweep, store, pass, &more,
+			                                       error);
 			if (result != STORE_OK) {
 				return result;
 			}

@@ -11,7 +11,7 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
-#define RESERVE_BYTES ((off_t)4 << 20)
+#define RESERVE_BYTES   ((off_t)4 << 20)
 #define LOCK_FILE_BYTES 40960 /* 512 readers of 64 bytes and the head, rounded up */
 
 /*
@@ -22,12 +22,10 @@ static const struct {
 	unsigned long magic;
 	const char *name;
 } distrusted[] = {
-	{ 0x6969, "NFS" },           { 0x65735546, "FUSE" },
-	{ 0x517b, "SMB" },           { 0xff534d42, "CIFS" },
-	{ 0xfe534d42, "SMB2" },      { 0x01021997, "9P" },
-	{ 0x5346414f, "AFS" },       { 0x00c36400, "Ceph" },
-	{ 0x73757245, "Coda" },      { 0x01161970, "GFS2" },
-	{ 0x7461636f, "OCFS2" },
+	{ 0x6969, "NFS" },      { 0x65735546, "FUSE" },  { 0x517b, "SMB" },
+	{ 0xff534d42, "CIFS" }, { 0xfe534d42, "SMB2" },  { 0x01021997, "9P" },
+	{ 0x5346414f, "AFS" },  { 0x00c36400, "Ceph" },  { 0x73757245, "Coda" },
+	{ 0x01161970, "GFS2" }, { 0x7461636f, "OCFS2" },
 };
 
 static enum store_result judge(const char *dir, struct error *error)

@@ -26,9 +26,10 @@ enum store_result journal_put(struct store_txn *txn, const struct journal_row *r
 	struct buf out;
 	buf_init(&out, QUEUE_ENTRY_MAX);
 	struct key key = key_time_id(row->at, row->id);
-	enum store_result result =
-	    pack_row(row, &out) ? store_put(txn, STORE_JOURNAL, key_span(&key), buf_span(&out))
-	                        : store_txn_fail(txn, STORE_FAILED);
+	enum store_result result = pack_row(row, &out)
+	                               ? store_put(txn, STORE_JOURNAL, key_span(&key),
+	                                           buf_span(&out))
+	                               : store_txn_fail(txn, STORE_FAILED);
 	buf_done(&out);
 	return result;
 }

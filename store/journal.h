@@ -13,13 +13,13 @@ enum journal_kind { JOURNAL_MESSAGE = 1, JOURNAL_ADMIN = 2 };
 
 struct journal_row {
 	enum journal_kind kind;
-	int64_t at;              /* T */
-	int64_t wall;            /* ms since 1970 */
-	uint64_t id;             /* of the message; of an act: a fresh id */
+	int64_t at;   /* T */
+	int64_t wall; /* ms since 1970 */
+	uint64_t id;  /* of the message; of an act: a fresh id */
 	struct span account;
 	struct span sender;
 	struct span client;
-	struct span text;        /* ADMIN: the command and who gave it */
+	struct span text; /* ADMIN: the command and who gave it */
 	uint64_t size;
 	const struct queue_recipient *recipients; /* MESSAGE: state, code and answer of each */
 	size_t nrecipients;

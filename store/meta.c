@@ -4,10 +4,10 @@
 
 #include "proto/pack.h"
 
-#define SCHEMA 1
+#define SCHEMA        1
 #define CLOCK_VERSION 1
 /* T starts a year after its zero, so that what lies a window back never is before it. */
-#define FIRST_T ((int64_t)366 * 24 * 3600 * 1000)
+#define FIRST_T  ((int64_t)366 * 24 * 3600 * 1000)
 #define ID_SHIFT 10
 
 static const struct span schema_key = { "schema", 6 };

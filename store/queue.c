@@ -6,7 +6,7 @@
 #include "store/keys.h"
 
 #define PAIR_VERSION 1
-#define PAIR_SHIFT 56
+#define PAIR_SHIFT   56
 
 /* ---- rows of two numbers: due and usage ---- */
 
@@ -298,8 +298,8 @@ static enum store_result set_state(struct store_txn *txn, uint64_t id, struct sp
 	struct key key = key_id(id);
 	struct buf copy;
 	buf_init(&copy, QUEUE_ENTRY_MAX);
-	if (queue_pack_state(row, state, next_at, &copy) &&
-	    queue_read_head(row, &was) && queue_read_head(buf_span(&copy), &is)) {
+	if (queue_pack_state(row, state, next_at, &copy) && queue_read_head(row, &was) &&
+	    queue_read_head(buf_span(&copy), &is)) {
 		drop_due(txn, id, &was);
 		store_put(txn, STORE_QUEUE, key_span(&key), buf_span(&copy));
 		put_due(txn, id, &is);

@@ -28,25 +28,25 @@ enum queue_recipient_state {
 struct queue_recipient {
 	struct span address; /* as given to the smarthost */
 	enum queue_recipient_state state;
-	unsigned code;       /* the smarthost's last reply code, 0 = none yet */
-	struct span status;  /* its enhanced code, or ours: "5.1.1"; may be empty */
-	struct span answer;  /* its text, at most 480 bytes */
+	unsigned code;      /* the smarthost's last reply code, 0 = none yet */
+	struct span status; /* its enhanced code, or ours: "5.1.1"; may be empty */
+	struct span answer; /* its text, at most 480 bytes */
 };
 
 struct queue_entry {
 	uint64_t id;
 	enum queue_state state;
-	struct span account;     /* who is charged */
-	struct span sender;      /* MAIL FROM, empty for <> */
-	struct span client;      /* the client's address, text, for the journal */
-	int64_t accepted_at;     /* T */
-	int64_t accepted_wall;   /* ms since 1970 */
-	int64_t next_at;         /* T: when it is due, READY only; keeps its value while HELD */
-	int64_t deferred_at;     /* T of the last deferral, 0 = never: due once it is back */
-	int64_t report_at;       /* T: when the FAILED ones are to be reported; 0 = none */
-	int64_t failed_at;       /* T of the first failure not yet reported: reports end too */
+	struct span account;   /* who is charged */
+	struct span sender;    /* MAIL FROM, empty for <> */
+	struct span client;    /* the client's address, text, for the journal */
+	int64_t accepted_at;   /* T */
+	int64_t accepted_wall; /* ms since 1970 */
+	int64_t next_at;       /* T: when it is due, READY only; keeps its value while HELD */
+	int64_t deferred_at;   /* T of the last deferral, 0 = never: due once it is back */
+	int64_t report_at;     /* T: when the FAILED ones are to be reported; 0 = none */
+	int64_t failed_at;     /* T of the first failure not yet reported: reports end too */
 	uint32_t attempts;
-	uint64_t size;           /* bytes of the body as relayed */
+	uint64_t size; /* bytes of the body as relayed */
 	bool eight_bit;
 	struct queue_recipient *recipients;
 	size_t nrecipients;

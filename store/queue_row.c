@@ -3,13 +3,14 @@
 
 #include "store/keys.h"
 
-#define ROW_VERSION 1
-#define ROW_SLACK 128     /* more than all numbers and lengths of a row take */
-#define ANSWER_SLACK 24   /* the same of a recipient */
-#define STATE_BYTES ((size_t)10) /* version, state, next_at: what a change of state rewrites */
+#define ROW_VERSION  1
+#define ROW_SLACK    128          /* more than all numbers and lengths of a row take */
+#define ANSWER_SLACK 24           /* the same of a recipient */
+#define STATE_BYTES  ((size_t)10) /* version, state, next_at: what a change of state rewrites \
+	                           */
 
 /* A recipient's first byte: its state, and where its answer is. */
-#define STATE_MASK 3
+#define STATE_MASK  3
 #define ANSWER_SAME 4 /* the one before has the same: 100 recipients share one answer */
 #define ANSWER_NONE 8
 

@@ -15,8 +15,8 @@
 #include "store/meta.h"
 #include "store/room.h"
 
-#define MAP_BYTES ((size_t)64 << 30) /* address space, not memory */
-#define READERS 512
+#define MAP_BYTES  ((size_t)64 << 30) /* address space, not memory */
+#define READERS    512
 #define FREE_TABLE 0 /* LMDB's own list of free pages */
 
 _Static_assert(sizeof(size_t) >= 8, "the map needs a 64-bit address space");
@@ -79,8 +79,11 @@ static enum store_result translate(const struct store *store, int code)
 static enum store_result complain(const struct store *store, int code, struct error *error)
 {
 	static const char *const faults[] = {
-		[STORE_OK] = "",     [STORE_NOT_FOUND] = "", [STORE_FULL] = "is full: ",
-		[STORE_FAILED] = "", [STORE_DAMAGED] = "is damaged: ",
+		[STORE_OK] = "",
+		[STORE_NOT_FOUND] = "",
+		[STORE_FULL] = "is full: ",
+		[STORE_FAILED] = "",
+		[STORE_DAMAGED] = "is damaged: ",
 	};
 	enum store_result result = translate(store, code);
 	error_set(error, "%s/data.mdb: %s%s", store->dir, faults[result], mdb_strerror(code));
@@ -577,8 +580,7 @@ void store_walk_end(struct store_walk *walk)
 	walk->cursor = NULL;
 }
 
-/* LMDB refuses to compact where it lost count of a page (ITS#9155); a plain copy has the
- * same rows. */
+/* LMDB does not compact where it lost count of a page (ITS#9155): then a plain copy. */
 enum store_result store_copy(struct store *store, int fd, struct error *error)
 {
 	int code = mdb_env_copyfd2(store->env, fd, MDB_CP_COMPACT);

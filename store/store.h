@@ -121,7 +121,7 @@ struct store_walk {
 	struct store_txn *txn;
 	void *cursor;
 	enum store_table table;
-	struct span prefix;  /* the walk ends where keys stop to begin with it; borrowed */
+	struct span prefix; /* the walk ends where keys stop to begin with it; borrowed */
 	bool started;
 };
 

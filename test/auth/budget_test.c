@@ -11,8 +11,8 @@
 
 #define SECOND ((int64_t)1000)
 #define MINUTE (60 * SECOND)
-#define HOUR (60 * MINUTE)
-#define DAY (24 * HOUR)
+#define HOUR   (60 * MINUTE)
+#define DAY    (24 * HOUR)
 
 /* ---- limits as text ---- */
 
@@ -160,35 +160,24 @@ static void keeps_the_edge_of_the_window(void **state)
 		enum budget_verdict verdict; /* taken when it fits */
 		uint32_t spent;              /* afterwards */
 	} rows[] = {
-		{ 0, 10, BUDGET_FITS, 10 },
-		{ 1, 1, BUDGET_SPENT, 10 },
-		{ 1, 11, BUDGET_NEVER, 10 },
-		{ 999, 1, BUDGET_SPENT, 10 },
-		{ 59900, 1, BUDGET_SPENT, 10 },
-		{ 60000, 1, BUDGET_SPENT, 10 },
-		{ 60100, 1, BUDGET_SPENT, 10 },
-		{ 60998, 1, BUDGET_SPENT, 10 },
-		{ 60999, 4, BUDGET_FITS, 4 },
-		{ 60999, 7, BUDGET_SPENT, 4 },
-		{ 61000, 6, BUDGET_FITS, 10 },
-		{ 61500, 1, BUDGET_SPENT, 10 },
-		{ 120998, 1, BUDGET_SPENT, 10 },
-		{ 120999, 4, BUDGET_FITS, 10 },
-		{ 120999, 1, BUDGET_SPENT, 10 },
-		{ 121998, 1, BUDGET_SPENT, 10 },
-		{ 121999, 7, BUDGET_SPENT, 4 },
-		{ 121999, 6, BUDGET_FITS, 10 },
-		{ 180998, 1, BUDGET_SPENT, 10 },
-		{ 180999, 4, BUDGET_FITS, 10 },
-		{ 9000000, 10, BUDGET_FITS, 10 },
-		{ 9000000, 1, BUDGET_SPENT, 10 },
+		{ 0, 10, BUDGET_FITS, 10 },       { 1, 1, BUDGET_SPENT, 10 },
+		{ 1, 11, BUDGET_NEVER, 10 },      { 999, 1, BUDGET_SPENT, 10 },
+		{ 59900, 1, BUDGET_SPENT, 10 },   { 60000, 1, BUDGET_SPENT, 10 },
+		{ 60100, 1, BUDGET_SPENT, 10 },   { 60998, 1, BUDGET_SPENT, 10 },
+		{ 60999, 4, BUDGET_FITS, 4 },     { 60999, 7, BUDGET_SPENT, 4 },
+		{ 61000, 6, BUDGET_FITS, 10 },    { 61500, 1, BUDGET_SPENT, 10 },
+		{ 120998, 1, BUDGET_SPENT, 10 },  { 120999, 4, BUDGET_FITS, 10 },
+		{ 120999, 1, BUDGET_SPENT, 10 },  { 121998, 1, BUDGET_SPENT, 10 },
+		{ 121999, 7, BUDGET_SPENT, 4 },   { 121999, 6, BUDGET_FITS, 10 },
+		{ 180998, 1, BUDGET_SPENT, 10 },  { 180999, 4, BUDGET_FITS, 10 },
+		{ 9000000, 10, BUDGET_FITS, 10 }, { 9000000, 1, BUDGET_SPENT, 10 },
 	};
 	struct budget_limits limits = limits_of("10/1m");
 	struct budget budget = { .count = 0 };
 	for (size_t i = 0; i < COUNT(rows); i++) {
 		budget_fit(&budget, &limits, rows[i].at);
-		enum budget_verdict verdict =
-		    budget_ask(&budget, &limits, rows[i].price, rows[i].at);
+		enum budget_verdict verdict = budget_ask(&budget, &limits, rows[i].price,
+		                                         rows[i].at);
 		if (verdict == BUDGET_FITS) {
 			budget_take(&budget, rows[i].price, rows[i].at);
 		}
@@ -357,8 +346,12 @@ static void agrees_with_the_model(void **state)
 {
 	(void)state;
 	static const char *const rows[] = {
-		"50/1m",   "50/61s",           "100/119s",
-		"500/30m", "500/30m 2000/24h", "20/1m 60/7m 300/1d",
+		"50/1m",
+		"50/61s",
+		"100/119s",
+		"500/30m",
+		"500/30m 2000/24h",
+		"20/1m 60/7m 300/1d",
 		"100/1m 100/2m 100/3m 9999/31d",
 	};
 	static const int64_t starts[] = { 0, 1, 59 * SECOND + 999, 100 * DAY + 7 };
@@ -374,8 +367,8 @@ static void agrees_with_the_model(void **state)
 static void rebuckets_rounding_up(void **state)
 {
 	(void)state;
-	static const int64_t windows[] = { MINUTE,    61 * SECOND, 10 * MINUTE, 30 * MINUTE,
-		                           2 * HOUR,  DAY,         7 * DAY,     31 * DAY };
+	static const int64_t windows[] = { MINUTE,   61 * SECOND, 10 * MINUTE, 30 * MINUTE,
+		                           2 * HOUR, DAY,         7 * DAY,     31 * DAY };
 	static struct model model;
 	random_state = 5;
 	for (size_t pair = 0; pair < COUNT(windows) * COUNT(windows); pair++) {

@@ -13,12 +13,12 @@
 #include <cmocka.h>
 
 #define MINUTE ((int64_t)60 * 1000)
-#define HOUR (60 * MINUTE)
-#define DAY (24 * HOUR)
-#define YEAR (365 * DAY)
+#define HOUR   (60 * MINUTE)
+#define DAY    (24 * HOUR)
+#define YEAR   (365 * DAY)
 
 #define ALICE SPAN_LIT("alice@example.org")
-#define BOB SPAN_LIT("bob@example.org")
+#define BOB   SPAN_LIT("bob@example.org")
 
 /* ---- a store of its own for each test, with alice and bob ---- */
 
@@ -85,9 +85,8 @@ static struct gate_rules rules_of(const char *first, const char *second)
 	const char *reason = "";
 	struct gate_rules rules = { .nexempt = 0 };
 	for (size_t i = 0; i < COUNT(texts) && texts[i]; i++) {
-		assert_true(budget_limit_parse(span_str(texts[i]),
-		                               &rules.limits.limit[rules.limits.count++],
-		                               &reason));
+		assert_true(budget_limit_parse(
+		    span_str(texts[i]), &rules.limits.limit[rules.limits.count++], &reason));
 	}
 	return rules;
 }
@@ -486,9 +485,9 @@ static void clocks_that_step(void **state)
 	(void)state;
 	static const struct {
 		const char *what;
-		int64_t wall;    /* step */
+		int64_t wall; /* step */
 		bool restart;
-		bool reboot;     /* the clock since boot begins anew */
+		bool reboot; /* the clock since boot begins anew */
 		int64_t down;
 		uint32_t spent;
 		int64_t back_in; /* when all is free again */
@@ -541,8 +540,8 @@ static void charge_until_killed(int answers)
 	const struct gate_rules rules = rules_of("10000000/30m", NULL);
 	for (;;) {
 		struct store_txn *txn = store_begin_write(store, NULL);
-		bool ok = txn && gate_message(txn, &rules, ALICE, 1, store_now(store)) ==
-		                     GATE_ALLOW;
+		bool ok = txn &&
+		          gate_message(txn, &rules, ALICE, 1, store_now(store)) == GATE_ALLOW;
 		if (!ok || store_commit(txn, NULL) != STORE_OK || write(answers, "2", 1) != 1) {
 			_exit(1);
 		}

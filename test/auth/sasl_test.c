@@ -18,8 +18,8 @@
 #endif
 
 #define ITERATIONS 4096
-#define NAME_LONG 256
-#define TLS_BITS 256
+#define NAME_LONG  256
+#define TLS_BITS   256
 
 static char dir[] = "/tmp/gatepost-sasl-XXXXXX";
 static struct store *store;
@@ -91,7 +91,7 @@ static int close_all(void **state)
 struct script {
 	const char *what;
 	const char *mechanism;
-	struct span initial; /* ptr NULL: none */
+	struct span initial;  /* ptr NULL: none */
 	struct span steps[3]; /* up to one without ptr */
 	enum sasl_status status;
 	const char *challenges; /* each followed by | */
@@ -101,9 +101,9 @@ struct script {
 static enum sasl_status play(const struct script *row, struct sasl_attempt *attempt,
                              struct buf *challenges)
 {
-	enum sasl_status status =
-	    sasl_attempt_start(attempt, span_str(row->mechanism),
-	                       row->initial.ptr ? &row->initial : NULL, challenges);
+	enum sasl_status status = sasl_attempt_start(attempt, span_str(row->mechanism),
+	                                             row->initial.ptr ? &row->initial : NULL,
+	                                             challenges);
 	for (const struct span *step = row->steps; status == SASL_MORE && step->ptr; step++) {
 		buf_put_byte(challenges, '|');
 		status = sasl_attempt_step(attempt, *step, challenges);
@@ -135,12 +135,18 @@ static void play_rows(const struct script *rows, size_t count)
 
 #define ALICE "alice@example.org"
 #define PLAIN(what, bytes, status) \
-	{ what, "PLAIN", SPAN_LIT(bytes), { { NULL, 0 } }, SASL_##status, NULL, NULL }
+	{ \
+		what, "PLAIN", SPAN_LIT(bytes), { { NULL, 0 } }, SASL_##status, NULL, NULL \
+	}
 #define PLAIN_ALICE(what, bytes) \
-	{ what, "PLAIN", SPAN_LIT(bytes), { { NULL, 0 } }, SASL_GOOD, NULL, ALICE }
-#define LOGIN(what, user, pass, status, account)                                      \
-	{ what, "LOGIN", { NULL, 0 }, { SPAN_LIT(user), SPAN_LIT(pass) },             \
-	  SASL_##status, NULL, account }
+	{ \
+		what, "PLAIN", SPAN_LIT(bytes), { { NULL, 0 } }, SASL_GOOD, NULL, ALICE \
+	}
+#define LOGIN(what, user, pass, status, account) \
+	{ \
+		what, "LOGIN", { NULL, 0 }, { SPAN_LIT(user), SPAN_LIT(pass) }, SASL_##status, \
+		    NULL, account \
+	}
 
 static void plain_and_login(void **state)
 {
@@ -179,8 +185,13 @@ static void plain_and_login(void **state)
 		PLAIN("account without a password", "\0nopassword\0", REFUSED),
 		PLAIN("account without a password", "\0nopassword\0x", REFUSED),
 		PLAIN("damaged row", "\0damaged\0correct horse", UNAVAILABLE),
-		{ "PLAIN in two steps", "plain", { NULL, 0 },
-		  { SPAN_LIT("\0alice\0correct horse") }, SASL_GOOD, "|", ALICE },
+		{ "PLAIN in two steps",
+		  "plain",
+		  { NULL, 0 },
+		  { SPAN_LIT("\0alice\0correct horse") },
+		  SASL_GOOD,
+		  "|",
+		  ALICE },
 		LOGIN("LOGIN", "alice", "correct horse", GOOD, ALICE),
 		LOGIN("LOGIN, full name", "Alice@example.org", "correct horse", GOOD, ALICE),
 		LOGIN("LOGIN, wrong", "alice", "x", REFUSED, NULL),
@@ -190,20 +201,48 @@ static void plain_and_login(void **state)
 		LOGIN("LOGIN, NUL in password", "alice", "correct horse\0x", REFUSED, NULL),
 		LOGIN("LOGIN, unknown", "eve", "correct horse", REFUSED, NULL),
 		LOGIN("LOGIN, damaged row", "damaged", "correct horse", UNAVAILABLE, NULL),
-		{ "LOGIN asks", "LOGIN", { NULL, 0 },
-		  { SPAN_LIT("bob"), SPAN_LIT("battery staple") }, SASL_GOOD,
-		  "Username:|Password:|", "bob@example.org" },
-		{ "LOGIN with the name on the line", "LOGIN", SPAN_LIT("bob"),
-		  { SPAN_LIT("battery staple") }, SASL_GOOD, "Password:|", "bob@example.org" },
-		{ "SCRAM, damaged row", "SCRAM-SHA-256",
-		  SPAN_LIT("n,,n=damaged,r=fyko+d2lbbFgONRv9qkxdawL"), { { NULL, 0 } },
-		  SASL_UNAVAILABLE, "", NULL },
-		{ "not offered", "CRAM-MD5", { NULL, 0 }, { { NULL, 0 } }, SASL_NO_MECHANISM,
-		  "", NULL },
-		{ "built into Cyrus", "EXTERNAL", SPAN_LIT(""), { { NULL, 0 } },
-		  SASL_NO_MECHANISM, "", NULL },
-		{ "with a blank", "PLAIN ", SPAN_LIT(""), { { NULL, 0 } }, SASL_NO_MECHANISM,
-		  "", NULL },
+		{ "LOGIN asks",
+		  "LOGIN",
+		  { NULL, 0 },
+		  { SPAN_LIT("bob"), SPAN_LIT("battery staple") },
+		  SASL_GOOD,
+		  "Username:|Password:|",
+		  "bob@example.org" },
+		{ "LOGIN with the name on the line",
+		  "LOGIN",
+		  SPAN_LIT("bob"),
+		  { SPAN_LIT("battery staple") },
+		  SASL_GOOD,
+		  "Password:|",
+		  "bob@example.org" },
+		{ "SCRAM, damaged row",
+		  "SCRAM-SHA-256",
+		  SPAN_LIT("n,,n=damaged,r=fyko+d2lbbFgONRv9qkxdawL"),
+		  { { NULL, 0 } },
+		  SASL_UNAVAILABLE,
+		  "",
+		  NULL },
+		{ "not offered",
+		  "CRAM-MD5",
+		  { NULL, 0 },
+		  { { NULL, 0 } },
+		  SASL_NO_MECHANISM,
+		  "",
+		  NULL },
+		{ "built into Cyrus",
+		  "EXTERNAL",
+		  SPAN_LIT(""),
+		  { { NULL, 0 } },
+		  SASL_NO_MECHANISM,
+		  "",
+		  NULL },
+		{ "with a blank",
+		  "PLAIN ",
+		  SPAN_LIT(""),
+		  { { NULL, 0 } },
+		  SASL_NO_MECHANISM,
+		  "",
+		  NULL },
 		{ "none", "", SPAN_LIT(""), { { NULL, 0 } }, SASL_NO_MECHANISM, "", NULL },
 	};
 	play_rows(rows, COUNT(rows));
@@ -217,9 +256,9 @@ static void long_names_and_passwords(void **state)
 		size_t user;
 		size_t password;
 	} rows[] = {
-		{ 243, 5 },  { 244, 5 },    { 255, 5 },    { 256, 5 },    { 257, 5 },
-		{ 1023, 5 }, { 1024, 5 },   { 1025, 5 },   { 5000, 5 },   { 5, 1024 },
-		{ 5, 1025 }, { 5, 5000 },   { 4000, 5000 },
+		{ 243, 5 },  { 244, 5 },  { 255, 5 },     { 256, 5 },  { 257, 5 },
+		{ 1023, 5 }, { 1024, 5 }, { 1025, 5 },    { 5000, 5 }, { 5, 1024 },
+		{ 5, 1025 }, { 5, 5000 }, { 4000, 5000 },
 	};
 	static char text[10000];
 	memset(text, 'u', sizeof text);
@@ -239,8 +278,8 @@ static void long_names_and_passwords(void **state)
 		assert_true(sasl_attempt_tried(attempt).len <= 255);
 		sasl_attempt_free(attempt);
 		attempt = sasl_attempt_new(TLS_BITS);
-		enum sasl_status status =
-		    sasl_attempt_start(attempt, SPAN_LIT("LOGIN"), NULL, &out);
+		enum sasl_status status = sasl_attempt_start(attempt, SPAN_LIT("LOGIN"), NULL,
+		                                             &out);
 		assert_int_equal(status, SASL_MORE);
 		status = sasl_attempt_step(attempt, user, &out);
 		if (status == SASL_MORE) {
@@ -306,10 +345,8 @@ static void no_password_in_clear_outside_tls(void **state)
 		unsigned bits;
 		enum sasl_status status;
 	} rows[] = {
-		{ "PLAIN", 0, SASL_NO_MECHANISM },
-		{ "LOGIN", 0, SASL_NO_MECHANISM },
-		{ "SCRAM-SHA-256", 0, SASL_MORE },
-		{ "PLAIN", 128, SASL_MORE },
+		{ "PLAIN", 0, SASL_NO_MECHANISM }, { "LOGIN", 0, SASL_NO_MECHANISM },
+		{ "SCRAM-SHA-256", 0, SASL_MORE }, { "PLAIN", 128, SASL_MORE },
 		{ "LOGIN", 128, SASL_MORE },
 	};
 	for (size_t i = 0; i < COUNT(rows); i++) {
@@ -368,11 +405,11 @@ static int client_verify(void *context, const char *file, sasl_verify_type_t typ
 
 struct exchange {
 	enum sasl_status status;
-	unsigned rounds;      /* steps the server took */
-	double server_us;     /* time it took for them */
-	char challenge[512];  /* its first */
+	unsigned rounds;     /* steps the server took */
+	double server_us;    /* time it took for them */
+	char challenge[512]; /* its first */
 	char account[NAME_LONG];
-	int client;           /* Cyrus's code */
+	int client; /* Cyrus's code */
 };
 
 static double now_us(void)
@@ -404,9 +441,8 @@ static void scram_converse(sasl_conn_t *conn, struct sasl_attempt *attempt, stru
 			         SPAN_ARG(buf_span(&challenge)));
 		}
 		if (x->status == SASL_MORE) {
-			x->client =
-			    sasl_client_step(conn, challenge.ptr, (unsigned)challenge.len, NULL,
-			                     &reply, &len);
+			x->client = sasl_client_step(
+			    conn, challenge.ptr, (unsigned)challenge.len, NULL, &reply, &len);
 		}
 	}
 	buf_done(&challenge);
@@ -426,9 +462,9 @@ static struct exchange scram(const char *user, const char *authzid, const char *
 		{ SASL_CB_LIST_END, NULL, NULL },
 	};
 	sasl_conn_t *conn = NULL;
-	assert_int_equal(sasl_client_new("smtp", "mail.example.org", NULL, NULL, callbacks, 0,
-	                                 &conn),
-	                 SASL_OK);
+	assert_int_equal(
+	    sasl_client_new("smtp", "mail.example.org", NULL, NULL, callbacks, 0, &conn),
+	    SASL_OK);
 	struct sasl_attempt *attempt = sasl_attempt_new(TLS_BITS);
 	assert_non_null(attempt);
 	scram_converse(conn, attempt, &x);
@@ -552,8 +588,8 @@ static enum sasl_status plain(const char *user, const char *password)
 	buf_put_byte(&bytes, '\0');
 	buf_put_str(&bytes, password);
 	struct span initial = buf_span(&bytes);
-	enum sasl_status status =
-	    sasl_attempt_start(attempt, SPAN_LIT("PLAIN"), &initial, &out);
+	enum sasl_status status = sasl_attempt_start(attempt, SPAN_LIT("PLAIN"), &initial,
+	                                             &out);
 	secret_cleanse(bytes.ptr, bytes.len);
 	sasl_attempt_free(attempt);
 	buf_done(&bytes);
@@ -590,9 +626,19 @@ static void given_up_attempts(void **state)
 		{ "", "LOGIN", { NULL, 0 }, { { NULL, 0 } }, SASL_MORE, NULL, NULL },
 		{ "", "LOGIN", { NULL, 0 }, { SPAN_LIT("bob") }, SASL_MORE, NULL, NULL },
 		{ "", "SCRAM-SHA-256", { NULL, 0 }, { { NULL, 0 } }, SASL_MORE, NULL, NULL },
-		{ "", "SCRAM-SHA-256", SPAN_LIT("n,,n=alice," NONCE), { { NULL, 0 } },
-		  SASL_MORE, NULL, NULL },
-		{ "", "DIGEST-MD5", { NULL, 0 }, { { NULL, 0 } }, SASL_NO_MECHANISM, NULL,
+		{ "",
+		  "SCRAM-SHA-256",
+		  SPAN_LIT("n,,n=alice," NONCE),
+		  { { NULL, 0 } },
+		  SASL_MORE,
+		  NULL,
+		  NULL },
+		{ "",
+		  "DIGEST-MD5",
+		  { NULL, 0 },
+		  { { NULL, 0 } },
+		  SASL_NO_MECHANISM,
+		  NULL,
 		  NULL },
 		{ "", "NTLM", { NULL, 0 }, { { NULL, 0 } }, SASL_NO_MECHANISM, NULL, NULL },
 		PLAIN("", "\0alice\0wrong", REFUSED),
@@ -659,8 +705,8 @@ static void offers_what_is_configured(void **state)
 		for (size_t m = 0; m < COUNT(all); m++) {
 			struct buf out = { .cap = 4096 };
 			struct sasl_attempt *attempt = sasl_attempt_new(TLS_BITS);
-			enum sasl_status status =
-			    sasl_attempt_start(attempt, span_str(all[m]), NULL, &out);
+			enum sasl_status status = sasl_attempt_start(attempt, span_str(all[m]),
+			                                             NULL, &out);
 			assert_int_equal(status == SASL_MORE,
 			                 strstr(rows[i].offered, all[m]) != NULL);
 			sasl_attempt_free(attempt);
@@ -717,7 +763,7 @@ static void parallel_attempts(void **state)
 
 /* ---- no password stays behind ---- */
 
-#define MASK 0x55
+#define MASK        0x55
 #define RESIDUE_LEN 24
 
 /* "Zq7-residue-of-a-login-%" never stands in clear in this program. */
@@ -774,8 +820,8 @@ static void no_password_stays_in_memory(void **state)
 		const char *user;
 		enum sasl_status status;
 	} rows[] = {
-		{ "dave", SASL_GOOD },    /* PBKDF2 */
-		{ "dave", SASL_GOOD },    /* from the cache */
+		{ "dave", SASL_GOOD }, /* PBKDF2 */
+		{ "dave", SASL_GOOD }, /* from the cache */
 		{ "alice", SASL_REFUSED },
 		{ "eve", SASL_REFUSED },
 	};

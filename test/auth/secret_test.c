@@ -16,9 +16,9 @@
 
 /* RFC 7677 section 3: user "user", password "pencil". The keys of that exchange, made with
  * another tool. */
-#define PENCIL                                                                              \
-	"SCRAM-SHA-256$4096:W22ZaJ0SNY7soEsUEjb6gQ==$"                                      \
-	"WG5d8oPm3OtcPnkdi4Uo7BkeZkBFzpcXkuLmtbsT4qY=:"                                     \
+#define PENCIL \
+	"SCRAM-SHA-256$4096:W22ZaJ0SNY7soEsUEjb6gQ==$" \
+	"WG5d8oPm3OtcPnkdi4Uo7BkeZkBFzpcXkuLmtbsT4qY=:" \
 	"wfPLwcE6nTWhTAmQ7tl2KeoiWGPlZqQxSrmfPwDl2dU="
 
 static void checks_verifiers(void **state)
@@ -260,10 +260,8 @@ static void loads_the_key(void **state)
 		mode_t mode;
 		const char *says;
 	} bad[] = {
-		{ 32, 0640, "only its owner" },
-		{ 32, 0604, "only its owner" },
-		{ 31, 0600, "not a key" },
-		{ 33, 0600, "not a key" },
+		{ 32, 0640, "only its owner" }, { 32, 0604, "only its owner" },
+		{ 31, 0600, "not a key" },      { 33, 0600, "not a key" },
 		{ 0, 0600, "not a key" },
 	};
 	for (size_t i = 0; i < COUNT(bad); i++) {

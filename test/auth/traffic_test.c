@@ -11,11 +11,11 @@
 
 #include <cmocka.h>
 
-#define DAY ((int64_t)24 * 3600 * 1000)
-#define WORDS_MAX 16
-#define LINES_MAX 400
-#define LOOPS_MAX 4
-#define BATCH 500 /* steps in one transaction, as the writer does */
+#define DAY          ((int64_t)24 * 3600 * 1000)
+#define WORDS_MAX    16
+#define LINES_MAX    400
+#define LOOPS_MAX    4
+#define BATCH        500 /* steps in one transaction, as the writer does */
 #define ACCOUNTS_MAX 16
 
 struct loop {
@@ -43,10 +43,10 @@ struct replay {
 	struct span exempt[WORDS_MAX];
 };
 
-#define FAIL(r, ...)                                                          \
-	do {                                                                  \
-		print_error("%s:%zu: ", (r)->path, (r)->line + 1);            \
-		fail_msg(__VA_ARGS__);                                        \
+#define FAIL(r, ...) \
+	do { \
+		print_error("%s:%zu: ", (r)->path, (r)->line + 1); \
+		fail_msg(__VA_ARGS__); \
 	} while (0)
 
 /* ---- numbers and times ---- */
@@ -71,8 +71,9 @@ static int64_t read_duration(struct replay *r, struct span word)
 	static const struct {
 		const char *unit;
 		int64_t ms;
-	} units[] = { { "ms", 1 },         { "s", 1000 }, { "m", 60000 },
-		      { "h", 60 * 60000 }, { "d", DAY } };
+	} units[] = {
+		{ "ms", 1 }, { "s", 1000 }, { "m", 60000 }, { "h", 60 * 60000 }, { "d", DAY }
+	};
 	int64_t n = take_number(r, &word);
 	for (size_t i = 0; i < COUNT(units); i++) {
 		if (span_eq(word, span_str(units[i].unit))) {
@@ -219,8 +220,8 @@ static void account_send(struct replay *r, struct span account, const struct spa
 	}
 	int64_t now = store_now(r->store);
 	uint32_t recipients = read_count(r, words[0]);
-	enum gate_verdict courtesy =
-	    gate_recipient(r->txn, &r->rules, account, recipients, now);
+	enum gate_verdict courtesy = gate_recipient(r->txn, &r->rules, account, recipients,
+	                                            now);
 	enum gate_verdict verdict = gate_message(r->txn, &r->rules, account, recipients, now);
 	if (courtesy != verdict) {
 		FAIL(r, "%s at RCPT, %s at the end", verdicts[courtesy], verdicts[verdict]);
@@ -234,8 +235,8 @@ static void account_spent(struct replay *r, struct span account, const struct sp
                           size_t count)
 {
 	struct gate_view view;
-	enum gate_verdict verdict =
-	    gate_show(r->txn, &r->rules, account, store_now(r->store), &view);
+	enum gate_verdict verdict = gate_show(r->txn, &r->rules, account, store_now(r->store),
+	                                      &view);
 	if (verdict != GATE_ALLOW || view.limits.count != count) {
 		FAIL(r, "%s, %zu limits", verdicts[verdict], view.limits.count);
 	}

@@ -64,21 +64,16 @@ static void answers(void **state)
 		const char *password;
 		enum verifier_answer answer;
 	} rows[] = {
-		{ "alice", "correct", VERIFIER_RIGHT },
-		{ "bob", "correct", VERIFIER_RIGHT },
-		{ "alice", "Correct", VERIFIER_WRONG },
-		{ "alice", "", VERIFIER_WRONG },
-		{ "eve", "correct", VERIFIER_WRONG },
-		{ "none", "correct", VERIFIER_WRONG },
-		{ "none", "", VERIFIER_WRONG },
-		{ "garbage", "x", VERIFIER_WRONG },
+		{ "alice", "correct", VERIFIER_RIGHT },  { "bob", "correct", VERIFIER_RIGHT },
+		{ "alice", "Correct", VERIFIER_WRONG },  { "alice", "", VERIFIER_WRONG },
+		{ "eve", "correct", VERIFIER_WRONG },    { "none", "correct", VERIFIER_WRONG },
+		{ "none", "", VERIFIER_WRONG },          { "garbage", "x", VERIFIER_WRONG },
 		{ "damaged", "x", VERIFIER_UNREADABLE },
 	};
 	for (size_t i = 0; i < 2 * COUNT(rows); i++) {
 		size_t row = i % COUNT(rows);
-		enum verifier_answer answer =
-		    verifier_check(&source, span_str(rows[row].account),
-		                   span_str(rows[row].password));
+		enum verifier_answer answer = verifier_check(
+		    &source, span_str(rows[row].account), span_str(rows[row].password));
 		if (answer != rows[row].answer) {
 			fail_msg("%s, %s: %d", rows[row].account, rows[row].password, answer);
 		}

@@ -106,9 +106,10 @@ static bool keep_in_journal(struct keep *keep, const struct kept *mail)
 	message_id = first_word(span_from(message_id, span_find(message_id, '<')));
 	buf_clear(&keep->line);
 	buf_printf(&keep->line, "%.*s %.*s %u %zu %016llx ", SPAN_ARG(id), SPAN_ARG(message_id),
-		   mail->nrecipients, text.len, (unsigned long long)keep_fnv64(body));
+	           mail->nrecipients, text.len, (unsigned long long)keep_fnv64(body));
 	buf_put(&keep->line, mail->recipients);
-	buf_printf(&keep->line, " %lld %s\n", (long long)mail->at, mail->dropped ? "dropped" : "ok");
+	buf_printf(&keep->line, " %lld %s\n", (long long)mail->at,
+	           mail->dropped ? "dropped" : "ok");
 	return write_all(keep->journal, buf_span(&keep->line));
 }
 
@@ -116,7 +117,8 @@ static bool keep_in_maildir(struct keep *keep, const struct kept *mail)
 {
 	char from[4096], to[4096];
 	unsigned long long now = (unsigned long long)time(NULL);
-	snprintf(from, sizeof from, "%s/tmp/%llu.%llu.%d", keep->maildir, now, keep->nth, getpid());
+	snprintf(from, sizeof from, "%s/tmp/%llu.%llu.%d", keep->maildir, now, keep->nth,
+	         getpid());
 	snprintf(to, sizeof to, "%s/new/%llu.%llu.%d", keep->maildir, now, keep->nth, getpid());
 	buf_clear(&keep->line);
 	buf_printf(&keep->line, "X-Envelope-From: <%.*s>\r\n", SPAN_ARG(mail->sender));

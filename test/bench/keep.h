@@ -1,6 +1,6 @@
 /*
- * How the sink keeps mail: as files of a maildir, and as lines of a journal that a crash test can
- * trust, since each is written before the mail is answered for.
+ * How the sink keeps mail: as files of a maildir, and as lines of a journal that a crash test
+ * can trust, since each is written before the mail is answered for.
  */
 #ifndef GATEPOST_TEST_BENCH_KEEP_H
 #define GATEPOST_TEST_BENCH_KEEP_H

@@ -90,7 +90,8 @@ unsigned link_command(struct link *link, const char *line)
 {
 	char text[1024];
 	int n = snprintf(text, sizeof text, "%s\r\n", line);
-	if ((size_t)n >= sizeof text || link->fd < 0 || !link_send(link, span_of(text, (size_t)n))) {
+	if ((size_t)n >= sizeof text || link->fd < 0 ||
+	    !link_send(link, span_of(text, (size_t)n))) {
 		return 0;
 	}
 	return link_reply(link);
@@ -98,8 +99,9 @@ unsigned link_command(struct link *link, const char *line)
 
 static bool dial(struct link *link, unsigned port)
 {
-	struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons((uint16_t)port),
-				  .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	struct sockaddr_in to = { .sin_family = AF_INET,
+		                  .sin_port = htons((uint16_t)port),
+		                  .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 	struct timeval patience = { .tv_sec = PATIENCE_SECONDS };
 	int one = 1;
 	*link = (struct link){ .fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0) };
@@ -137,9 +139,9 @@ bool link_open(struct link *link, SSL_CTX *context, unsigned port, enum link_tls
 	    !expect(link, link_command(link, hello), 250)) {
 		return false;
 	}
-	return tls != LINK_STARTTLS || (expect(link, link_command(link, "STARTTLS"), 220) &&
-					start_tls(link, context) &&
-					expect(link, link_command(link, hello), 250));
+	return tls != LINK_STARTTLS ||
+	       (expect(link, link_command(link, "STARTTLS"), 220) && start_tls(link, context) &&
+	        expect(link, link_command(link, hello), 250));
 }
 
 unsigned link_login(struct link *link, const char *user, const char *pass)

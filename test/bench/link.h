@@ -22,8 +22,8 @@ struct link {
 /* The context that all links share; NULL when OpenSSL fails. */
 SSL_CTX *link_context(void);
 
-/* Connects to 127.0.0.1 and greets: EHLO is answered, within TLS where `tls` says so. False, with
- * the reason in `reply`, when anything failed; the link is closed then. */
+/* Connects to 127.0.0.1 and greets: EHLO is answered, within TLS where `tls` says so. False,
+ * with the reason in `reply`, when anything failed; the link is closed then. */
 bool link_open(struct link *link, SSL_CTX *context, unsigned port, enum link_tls tls);
 /* AUTH PLAIN with an initial response; the code of the reply. */
 unsigned link_login(struct link *link, const char *user, const char *pass);

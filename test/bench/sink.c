@@ -9,10 +9,10 @@
  *     queue-id message-id nrcpt bytes fnv64-of-body recipient,recipient... ms ok|dropped
  *
  * (queue-id from the topmost Received field, `-` when there is none; the body is what follows
- * the header, since a relay adds fields; ms of CLOCK_MONOTONIC; `dropped` when no answer follows). --fail gives so many percent of the transactions one
- * fault: 451 to MAIL, to some RCPT or to the final dot, or a drop before or behind the journal
- * line. --delay holds back the answer to the final dot. --count prints counters at the end;
- * SIGUSR1 does so at any time.
+ * the header, since a relay adds fields; ms of CLOCK_MONOTONIC; `dropped` when no answer
+ * follows). --fail gives so many percent of the transactions one fault: 451 to MAIL, to some
+ * RCPT or to the final dot, or a drop before or behind the journal line. --delay holds back the
+ * answer to the final dot. --count prints counters at the end; SIGUSR1 does so at any time.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -28,11 +28,19 @@
 
 #include "keep.h"
 
-#define IN_BYTES ((size_t)64 * 1024)
-#define MESSAGE_MAX ((size_t)128 << 20)
+#define IN_BYTES       ((size_t)64 * 1024)
+#define MESSAGE_MAX    ((size_t)128 << 20)
 #define RECIPIENTS_MAX ((size_t)1 << 20) /* bytes of all recipients of a mail */
 
-enum fault { FAULT_NONE, FAULT_MAIL, FAULT_RCPT, FAULT_DOT, FAULT_BEFORE, FAULT_BEHIND, FAULTS };
+enum fault {
+	FAULT_NONE,
+	FAULT_MAIL,
+	FAULT_RCPT,
+	FAULT_DOT,
+	FAULT_BEFORE,
+	FAULT_BEHIND,
+	FAULTS
+};
 
 struct conn {
 	int fd;
@@ -169,9 +177,9 @@ static void do_hello(struct sink *sink, struct conn *conn, struct span line)
 	(void)sink;
 	end_mail(conn);
 	say(conn, span_starts_nocase(line, SPAN_LIT("HELO"))
-		      ? "250 sink.example\r\n"
-		      : "250-sink.example\r\n250-PIPELINING\r\n250-8BITMIME\r\n"
-			"250-SIZE 104857600\r\n250 ENHANCEDSTATUSCODES\r\n");
+	              ? "250 sink.example\r\n"
+	              : "250-sink.example\r\n250-PIPELINING\r\n250-8BITMIME\r\n"
+	                "250-SIZE 104857600\r\n250 ENHANCEDSTATUSCODES\r\n");
 }
 
 static void do_mail(struct sink *sink, struct conn *conn, struct span line)
@@ -205,7 +213,8 @@ static void do_rcpt(struct sink *sink, struct conn *conn, struct span line)
 			buf_put_byte(&conn->recipients, ',');
 		}
 		buf_put(&conn->recipients, path_of(line));
-		say(conn, conn->recipients.failed ? "452 4.5.3 Too many\r\n" : "250 2.1.5 Ok\r\n");
+		say(conn,
+		    conn->recipients.failed ? "452 4.5.3 Too many\r\n" : "250 2.1.5 Ok\r\n");
 	}
 }
 
@@ -258,9 +267,9 @@ static const struct command {
 	const char *verb;
 	void (*run)(struct sink *sink, struct conn *conn, struct span line);
 } commands[] = {
-	{ "RCPT", do_rcpt }, { "MAIL", do_mail }, { "DATA", do_data }, { "RSET", do_rset },
-	{ "EHLO", do_hello }, { "HELO", do_hello }, { "NOOP", do_noop }, { "QUIT", do_quit },
-	{ "", do_unknown },
+	{ "RCPT", do_rcpt }, { "MAIL", do_mail },  { "DATA", do_data },
+	{ "RSET", do_rset }, { "EHLO", do_hello }, { "HELO", do_hello },
+	{ "NOOP", do_noop }, { "QUIT", do_quit },  { "", do_unknown },
 };
 
 static void run_command(struct sink *sink, struct conn *conn, struct span line)
@@ -485,8 +494,9 @@ static void take_connections(struct sink *sink)
 
 static void start(struct sink *sink)
 {
-	struct sockaddr_in at = { .sin_family = AF_INET, .sin_port = htons((uint16_t)sink->port),
-				  .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	struct sockaddr_in at = { .sin_family = AF_INET,
+		                  .sin_port = htons((uint16_t)sink->port),
+		                  .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 	socklen_t len = sizeof at;
 	int one = 1;
 	sink->listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
@@ -561,15 +571,25 @@ static void read_options(struct sink *sink, int argc, char **argv)
 		{ "seed", 1, NULL, 's' },    { "delay", 1, NULL, 'd' },
 		{ "count", 0, NULL, 'c' },   { NULL, 0, NULL, 0 },
 	};
-	bool (*open_kept)(struct keep *keep, const char *where);
+	bool (*open_kept)(struct keep * keep, const char *where);
 	int option;
 	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
 		switch (option) {
-		case 'p': sink->port = number(optarg, 65535); break;
-		case 'f': sink->fail = number(optarg, 100); break;
-		case 's': sink->seed = number(optarg, UINT32_MAX) | 1ULL << 32; break;
-		case 'd': sink->delay = number(optarg, 3600000); break;
-		case 'c': sink->count = true; break;
+		case 'p':
+			sink->port = number(optarg, 65535);
+			break;
+		case 'f':
+			sink->fail = number(optarg, 100);
+			break;
+		case 's':
+			sink->seed = number(optarg, UINT32_MAX) | 1ULL << 32;
+			break;
+		case 'd':
+			sink->delay = number(optarg, 3600000);
+			break;
+		case 'c':
+			sink->count = true;
+			break;
 		case 'm':
 		case 'j':
 			open_kept = option == 'm' ? keep_open_maildir : keep_open_journal;
@@ -579,7 +599,7 @@ static void read_options(struct sink *sink, int argc, char **argv)
 			break;
 		default:
 			fprintf(stderr, "usage: sink --port N [--maildir DIR] [--journal FILE] "
-					"[--fail PERCENT] [--seed N] [--delay MS] [--count]\n");
+			                "[--fail PERCENT] [--seed N] [--delay MS] [--count]\n");
 			exit(64);
 		}
 	}

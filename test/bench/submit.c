@@ -1,13 +1,13 @@
 /*
- * A load generator: so many mail clients, each a thread with blocking TLS 1.3, submit mail as fast
- * as they are answered. Prints messages a second, the time from the final dot to its 250, and the
- * CPU time and memory of the server. Exits 1 when a message was refused or lost.
+ * A load generator: so many mail clients, each a thread with blocking TLS 1.3, submit mail as
+ * fast as they are answered. Prints messages a second, the time from the final dot to its 250,
+ * and the CPU time and memory of the server. Exits 1 when a message was refused or lost.
  *
- * --journal FILE gets `message-id fnv64-of-body nrcpt user` of every 250, to be compared with the
- * journal of the sink. --lossy is for crash tests: a lost connection, a 4xx and a refused connect
- * are expected, the client goes on with its next message until 10 s brought nothing. The journal
- * then gets the line with a `?` in front, too, before the final dot, when nobody can know yet, and
- * with a `!` when that was refused.
+ * --journal FILE gets `message-id fnv64-of-body nrcpt user` of every 250, to be compared with
+ * the journal of the sink. --lossy is for crash tests: a lost connection, a 4xx and a refused
+ * connect are expected, the client goes on with its next message until 10 s brought nothing.
+ * The journal then gets the line with a `?` in front, too, before the final dot, when nobody
+ * can know yet, and with a `!` when that was refused.
  * --pause MS between the messages of a client. After SIGTERM no new message is begun.
  * --idle N opens N sessions that log in and then say nothing, and prints what each costs.
  */
@@ -39,7 +39,7 @@ struct options {
 struct load {
 	struct options options;
 	SSL_CTX *context;
-	atomic_uint next; /* messages that were taken up */
+	atomic_uint next;       /* messages that were taken up */
 	unsigned long long run; /* makes message ids unique */
 	struct buf body;
 };
@@ -79,7 +79,7 @@ static void note(struct client *client, const char *where)
 {
 	if (!client->problem[0]) {
 		snprintf(client->problem, sizeof client->problem, "%s: %s", where,
-			 client->link.reply);
+		         client->link.reply);
 	}
 }
 
@@ -89,7 +89,7 @@ static void name_user(const struct options *options, unsigned number, char *out,
 	const char *hole = strstr(options->user, "%d");
 	if (hole) {
 		snprintf(out, size, "%.*s%u%s", (int)(hole - options->user), options->user,
-			 number % options->users + 1, hole + 2);
+		         number % options->users + 1, hole + 2);
 	} else {
 		snprintf(out, size, "%s", options->user);
 	}
@@ -166,9 +166,9 @@ static void put_text(struct client *client, unsigned message, char *id, size_t s
 	const struct load *load = client->load;
 	snprintf(id, size, "<%llx.%u@bench.example>", load->run, message);
 	buf_printf(&client->out,
-		   "From: <%s>\r\nTo: <r1@recipients.example>\r\nSubject: message %u\r\n"
-		   "Date: Wed, 25 Nov 2026 03:00:00 +0000\r\nMessage-ID: %s\r\n\r\n",
-		   client->user, message, id);
+	           "From: <%s>\r\nTo: <r1@recipients.example>\r\nSubject: message %u\r\n"
+	           "Date: Wed, 25 Nov 2026 03:00:00 +0000\r\nMessage-ID: %s\r\n\r\n",
+	           client->user, message, id);
 }
 
 /* One write a line: it is there even if we are killed next. */
@@ -198,7 +198,8 @@ static unsigned send_message(struct client *client, unsigned message)
 	if (options->journal >= 0) {
 		struct span body = span_from(buf_span(&client->out), header);
 		snprintf(line + 2, sizeof line - 2, "%s %016llx %u %s\n", id,
-			 (unsigned long long)keep_fnv64(body), options->recipients, client->user);
+		         (unsigned long long)keep_fnv64(body), options->recipients,
+		         client->user);
 	}
 	if (options->lossy) {
 		write_journal(options, line);
@@ -226,7 +227,7 @@ static unsigned send_message(struct client *client, unsigned message)
 static bool survive(struct client *client)
 {
 	bool going = client->load->options.lossy && !atomic_load(&stopping) &&
-		     now_us() - client->last_success < LOSSY_PATIENCE_US;
+	             now_us() - client->last_success < LOSSY_PATIENCE_US;
 	if (going) {
 		usleep(20000);
 	}
@@ -287,7 +288,7 @@ static double cpu_ms(unsigned pid)
 	FILE *file = pid ? fopen(path, "r") : NULL;
 	if (file) {
 		if (fscanf(file, "%*d %*s %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu",
-			   &user, &system) != 2) {
+		           &user, &system) != 2) {
 			user = system = 0;
 		}
 		fclose(file);
@@ -320,13 +321,15 @@ static int run_idle(struct load *load)
 		clients[open].load = load;
 		name_user(options, open, clients[open].user, sizeof clients[open].user);
 		if (!connect_client(&clients[open])) {
-			fprintf(stderr, "submit: session %u: %s\n", open, clients[open].problem);
+			fprintf(stderr, "submit: session %u: %s\n", open,
+			        clients[open].problem);
 			break;
 		}
 	}
 	double each = open ? (rss_kb(options->pid) - before) / open : 0;
 	printf(options->json ? "{\"idle\":%u,\"kb_per_session\":%.2f}\n"
-			     : "%u idle sessions: %.2f kB each\n", open, each);
+	                     : "%u idle sessions: %.2f kB each\n",
+	       open, each);
 	bool ok = open == options->idle;
 	while (open) {
 		link_close(&clients[--open].link);
@@ -354,7 +357,8 @@ static struct totals sum_up(struct client *clients, unsigned n, double *times)
 {
 	struct totals totals = { .problem = "" };
 	for (unsigned i = 0; i < n; i++) {
-		memcpy(times + totals.taken, clients[i].times, clients[i].taken * sizeof *times);
+		memcpy(times + totals.taken, clients[i].times,
+		       clients[i].taken * sizeof *times);
 		totals.taken += clients[i].taken;
 		totals.refused += clients[i].refused;
 		totals.lost += clients[i].lost;
@@ -372,17 +376,19 @@ static void print_totals(const struct options *options, const struct totals *tot
 {
 	double rate = totals->taken / totals->seconds;
 	double cpu = totals->taken ? totals->cpu / totals->taken : 0;
-	printf(options->json
+	printf(
+	    options->json
 		? "{\"clients\":%u,\"reuse\":%u,\"recipients\":%u,\"size\":%u,\"taken\":%u,"
 		  "\"refused\":%u,\"lost\":%u,\"seconds\":%.3f,\"messages_per_s\":%.1f,"
 		  "\"recipients_per_s\":%.1f,\"p50_ms\":%.3f,\"p99_ms\":%.3f,"
 		  "\"cpu_ms_per_message\":%.4f}\n"
 		: "%u clients, %u a connection, %u recipients, %u bytes: %u taken, %u refused, "
-		  "%u lost in %.2f s; %.0f messages/s, %.0f recipients/s, dot to 250 p50 %.2f ms, "
+		  "%u lost in %.2f s; %.0f messages/s, %.0f recipients/s, dot to 250 p50 %.2f "
+	          "ms, "
 		  "p99 %.2f ms; %.3f ms of CPU a message\n",
-	       options->clients, options->reuse, options->recipients, options->size, totals->taken,
-	       totals->refused, totals->lost, totals->seconds, rate, rate * options->recipients,
-	       totals->p50, totals->p99, cpu);
+	    options->clients, options->reuse, options->recipients, options->size, totals->taken,
+	    totals->refused, totals->lost, totals->seconds, rate, rate * options->recipients,
+	    totals->p50, totals->p99, cpu);
 	if (totals->problem[0]) {
 		fprintf(stderr, "submit: the first problem: %s\n", totals->problem);
 	}
@@ -433,7 +439,8 @@ static int run_load(struct load *load)
 	return all || options->lossy ? 0 : 1;
 }
 
-/* Lines of letters, as long as the option says; the id stands in front of it in each message. */
+/* Lines of letters, as long as the option says; the id stands in front of it in each message.
+ */
 static void make_body(struct load *load)
 {
 	buf_init(&load->body, (size_t)load->options.size + 100);
@@ -457,43 +464,81 @@ static unsigned number(const char *text, unsigned min)
 }
 
 static const struct option long_options[] = {
-	{ "port", 1, NULL, 'p' },      { "plain", 0, NULL, 'P' },    { "starttls", 0, NULL, 'S' },
-	{ "implicit", 0, NULL, 'I' },  { "user", 1, NULL, 'u' },     { "pass", 1, NULL, 'w' },
-	{ "users", 1, NULL, 'U' },     { "clients", 1, NULL, 'c' },  { "messages", 1, NULL, 'm' },
-	{ "reuse", 1, NULL, 'k' },     { "recipients", 1, NULL, 'r' }, { "size", 1, NULL, 's' },
-	{ "pipelining", 0, NULL, 'l' }, { "journal", 1, NULL, 'j' }, { "pid", 1, NULL, 'i' },
-	{ "idle", 1, NULL, 'd' },      { "lossy", 0, NULL, 'x' },    { "json", 0, NULL, 'J' },
-	{ "pause", 1, NULL, 'z' },
-	{ NULL, 0, NULL, 0 },
+	{ "port", 1, NULL, 'p' },       { "plain", 0, NULL, 'P' },
+	{ "starttls", 0, NULL, 'S' },   { "implicit", 0, NULL, 'I' },
+	{ "user", 1, NULL, 'u' },       { "pass", 1, NULL, 'w' },
+	{ "users", 1, NULL, 'U' },      { "clients", 1, NULL, 'c' },
+	{ "messages", 1, NULL, 'm' },   { "reuse", 1, NULL, 'k' },
+	{ "recipients", 1, NULL, 'r' }, { "size", 1, NULL, 's' },
+	{ "pipelining", 0, NULL, 'l' }, { "journal", 1, NULL, 'j' },
+	{ "pid", 1, NULL, 'i' },        { "idle", 1, NULL, 'd' },
+	{ "lossy", 0, NULL, 'x' },      { "json", 0, NULL, 'J' },
+	{ "pause", 1, NULL, 'z' },      { NULL, 0, NULL, 0 },
 };
 
 static const char usage[] =
-	"usage: submit --port N [--starttls|--implicit|--plain] [--user NAME] [--pass WORD]\n"
-	"  [--users N] [--clients N] [--messages M] [--reuse K] [--recipients R] [--size BYTES]\n"
-	"  [--pipelining] [--journal FILE] [--pid PID] [--idle N] [--lossy] [--json]\n"
-	"  [--pause MS]\n";
+    "usage: submit --port N [--starttls|--implicit|--plain] [--user NAME] [--pass WORD]\n"
+    "  [--users N] [--clients N] [--messages M] [--reuse K] [--recipients R] [--size BYTES]\n"
+    "  [--pipelining] [--journal FILE] [--pid PID] [--idle N] [--lossy] [--json]\n"
+    "  [--pause MS]\n";
 
 static void read_option(struct options *options, int option, const char *value)
 {
 	switch (option) {
-	case 'p': options->port = number(value, 1); break;
-	case 'P': options->tls = LINK_PLAIN; break;
-	case 'S': options->tls = LINK_STARTTLS; break;
-	case 'I': options->tls = LINK_IMPLICIT; break;
-	case 'u': options->user = value; break;
-	case 'w': options->pass = value; break;
-	case 'U': options->users = number(value, 1); break;
-	case 'c': options->clients = number(value, 1); break;
-	case 'm': options->messages = number(value, 1); break;
-	case 'k': options->reuse = number(value, 1); break;
-	case 'r': options->recipients = number(value, 1); break;
-	case 's': options->size = number(value, 0); break;
-	case 'l': options->pipelining = true; break;
-	case 'i': options->pid = number(value, 1); break;
-	case 'd': options->idle = number(value, 1); break;
-	case 'z': options->pause = number(value, 0); break;
-	case 'x': options->lossy = true; break;
-	case 'J': options->json = true; break;
+	case 'p':
+		options->port = number(value, 1);
+		break;
+	case 'P':
+		options->tls = LINK_PLAIN;
+		break;
+	case 'S':
+		options->tls = LINK_STARTTLS;
+		break;
+	case 'I':
+		options->tls = LINK_IMPLICIT;
+		break;
+	case 'u':
+		options->user = value;
+		break;
+	case 'w':
+		options->pass = value;
+		break;
+	case 'U':
+		options->users = number(value, 1);
+		break;
+	case 'c':
+		options->clients = number(value, 1);
+		break;
+	case 'm':
+		options->messages = number(value, 1);
+		break;
+	case 'k':
+		options->reuse = number(value, 1);
+		break;
+	case 'r':
+		options->recipients = number(value, 1);
+		break;
+	case 's':
+		options->size = number(value, 0);
+		break;
+	case 'l':
+		options->pipelining = true;
+		break;
+	case 'i':
+		options->pid = number(value, 1);
+		break;
+	case 'd':
+		options->idle = number(value, 1);
+		break;
+	case 'z':
+		options->pause = number(value, 0);
+		break;
+	case 'x':
+		options->lossy = true;
+		break;
+	case 'J':
+		options->json = true;
+		break;
 	case 'j':
 		options->journal = open(value, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0644);
 		if (options->journal < 0) {
@@ -501,7 +546,9 @@ static void read_option(struct options *options, int option, const char *value)
 			exit(1);
 		}
 		break;
-	default: fputs(usage, stderr); exit(64);
+	default:
+		fputs(usage, stderr);
+		exit(64);
 	}
 }
 
@@ -510,9 +557,15 @@ int main(int argc, char **argv)
 	struct timespec start;
 	clock_gettime(CLOCK_REALTIME, &start);
 	struct load load = {
-		.options = { .clients = 1, .messages = 1, .reuse = 1, .recipients = 1, .size = 5000,
-			     .users = 1, .user = "user%d@example.org", .tls = LINK_STARTTLS,
-			     .journal = -1 },
+		.options = { .clients = 1,
+		             .messages = 1,
+		             .reuse = 1,
+		             .recipients = 1,
+		             .size = 5000,
+		             .users = 1,
+		             .user = "user%d@example.org",
+		             .tls = LINK_STARTTLS,
+		             .journal = -1 },
 		.context = link_context(),
 		.run = (unsigned long long)start.tv_sec * 1000000000ULL +
 		       (unsigned long long)start.tv_nsec,

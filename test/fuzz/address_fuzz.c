@@ -1,4 +1,5 @@
-/* A path that is taken is made of its parts, has a key that is its own key, and nothing odd in it. */
+/* A path that is taken is made of its parts, has a key that is its own key, and nothing odd in
+ * it. */
 #include "fuzz.h"
 #include "proto/address.h"
 
@@ -17,7 +18,8 @@ static void check_address(const struct address *address, enum address_result res
 	PROMISE(span_eq(span_first(address->whole, address->local.len), address->local));
 	if (result == ADDRESS_OK) {
 		PROMISE(address->whole.ptr[address->local.len] == '@');
-		PROMISE(span_eq(span_from(address->whole, address->local.len + 1), address->domain));
+		PROMISE(span_eq(span_from(address->whole, address->local.len + 1),
+		                address->domain));
 		PROMISE(address_domain_is_valid(address->domain));
 	}
 	struct buf key = { .cap = 300 }, again = { .cap = 300 };
@@ -36,7 +38,8 @@ static void check_path(struct span all)
 	struct span in = all;
 	struct address address;
 	enum address_result result = address_parse_path(&in, &address);
-	bool taken = result == ADDRESS_OK || result == ADDRESS_UNQUALIFIED || result == ADDRESS_NULL;
+	bool taken = result == ADDRESS_OK || result == ADDRESS_UNQUALIFIED ||
+	             result == ADDRESS_NULL;
 	PROMISE(taken ? in.len < all.len : in.ptr == all.ptr && in.len == all.len);
 	if (taken) {
 		size_t used = all.len - in.len;

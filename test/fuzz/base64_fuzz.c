@@ -1,4 +1,5 @@
-/* Decoding undoes encoding; and one byte string has one spelling: what decodes is what encodes. */
+/* Decoding undoes encoding; and one byte string has one spelling: what decodes is what encodes.
+ */
 #include "fuzz.h"
 #include "proto/base64.h"
 

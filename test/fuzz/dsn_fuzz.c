@@ -23,8 +23,16 @@ static void check_lines(struct span rest)
 static void check_ours(struct span ours)
 {
 	static const char *const fields[] = {
-		"From:", "To:", "Subject:", "Date:", "Message-ID:", "Auto-Submitted:", "MIME-Version:",
-		"Content-Type:", "Content-Transfer-Encoding:", " ",
+		"From:",
+		"To:",
+		"Subject:",
+		"Date:",
+		"Message-ID:",
+		"Auto-Submitted:",
+		"MIME-Version:",
+		"Content-Type:",
+		"Content-Transfer-Encoding:",
+		" ",
 	};
 	for (size_t i = 0; i < ours.len; i++) {
 		char c = ours.ptr[i];
@@ -32,7 +40,8 @@ static void check_ours(struct span ours)
 	}
 	while (ours.len >= 2 && memcmp(ours.ptr, "\r\n", 2) != 0) {
 		size_t known = 0;
-		while (known < COUNT(fields) && !span_starts_nocase(ours, span_str(fields[known]))) {
+		while (known < COUNT(fields) &&
+		       !span_starts_nocase(ours, span_str(fields[known]))) {
 			known++;
 		}
 		PROMISE(known < COUNT(fields));
@@ -42,7 +51,8 @@ static void check_ours(struct span ours)
 
 static void check_parts(struct span report, struct span original)
 {
-	static const char type[] = "\nContent-Type: multipart/report; report-type=delivery-status;";
+	static const char type[] =
+	    "\nContent-Type: multipart/report; report-type=delivery-status;";
 	const char *at = memmem(report.ptr, report.len, type, sizeof type - 1);
 	PROMISE(at);
 	struct span boundary = span_from(report, (size_t)(at - report.ptr) + sizeof type - 1);

@@ -1,6 +1,7 @@
 /*
  * However a message arrives, the same goes on; without the bytes we added it is the client's
- * message; a second scan has nothing to add. And no name of a client writes lines into our field.
+ * message; a second scan has nothing to add. And no name of a client writes lines into our
+ * field.
  */
 #include "fuzz.h"
 #include "proto/header.h"
@@ -52,8 +53,8 @@ static void check_received(struct span helo)
 {
 	struct buf out = { .cap = 4096 };
 	struct span tls = helo.len & 1 ? SPAN_LIT("TLS_AES_128_GCM_SHA256") : SPAN_NONE;
-	struct header_received facts = { helo, SPAN_LIT("h.example"), SPAN_LIT("ESMTPSA"), tls,
-		                         SPAN_LIT("id1"), 0 };
+	struct header_received facts = { helo, SPAN_LIT("h.example"), SPAN_LIT("ESMTPSA"),
+		                         tls,  SPAN_LIT("id1"),       0 };
 	header_received(&facts, &out);
 	PROMISE(!out.failed);
 	size_t lines = 0, blanks = 0;

@@ -23,7 +23,8 @@ static void play(struct span in, struct span cuts, struct buf *log)
 			}
 			if (kind == LINE_OK) {
 				PROMISE(text.len + 2 <= MAX);
-				PROMISE(span_find(text, '\r') == text.len && span_find(text, '\n') == text.len);
+				PROMISE(span_find(text, '\r') == text.len &&
+				        span_find(text, '\n') == text.len);
 				PROMISE(span_find(text, '\0') == text.len);
 				buf_put(log, text);
 			}

@@ -19,7 +19,7 @@ static void write_one(enum reply name, struct span word)
 
 /* Reads one reply in pieces of `step` bytes; gives the bytes taken. */
 static size_t read_one(struct span all, size_t step, struct reply_in *reply,
-		       enum reply_read *got)
+                       enum reply_read *got)
 {
 	size_t taken = 0;
 	size_t given = 0;

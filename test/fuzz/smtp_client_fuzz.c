@@ -1,6 +1,7 @@
 /*
- * Whatever a smarthost says, and however its bytes are cut: the session ends in a known state, no
- * result is a 2xx while it is broken, all have one in RESULT, and no keyword is used unannounced.
+ * Whatever a smarthost says, and however its bytes are cut: the session ends in a known state,
+ * no result is a 2xx while it is broken, all have one in RESULT, and no keyword is used
+ * unannounced.
  */
 #include "fuzz.h"
 #include "proto/smtp_client.h"
@@ -38,9 +39,10 @@ static void take_output(struct run *run)
 {
 	struct buf *out = smtp_client_output(run->client);
 	struct span said = buf_span(out);
-	PROMISE(!has_nocase(said, SPAN_LIT(" SIZE=")) || has_nocase(run->all, SPAN_LIT("SIZE")));
+	PROMISE(!has_nocase(said, SPAN_LIT(" SIZE=")) ||
+	        has_nocase(run->all, SPAN_LIT("SIZE")));
 	PROMISE(!has_nocase(said, SPAN_LIT("8BITMIME")) ||
-		has_nocase(run->all, SPAN_LIT("8BITMIME")));
+	        has_nocase(run->all, SPAN_LIT("8BITMIME")));
 	PROMISE(said.len < 4096);
 	buf_drop(out, out->len);
 }
@@ -51,8 +53,11 @@ static bool serve(struct run *run, unsigned *mails)
 	enum smtp_client_want want = smtp_client_next(run->client);
 	bool was_busy = smtp_client_is_busy(run->client);
 	switch (want) {
-	case SMTP_CLIENT_WAIT: return true;
-	case SMTP_CLIENT_TLS: smtp_client_tls_started(run->client); break;
+	case SMTP_CLIENT_WAIT:
+		return true;
+	case SMTP_CLIENT_TLS:
+		smtp_client_tls_started(run->client);
+		break;
 	case SMTP_CLIENT_READY:
 		if (*mails == 0) {
 			smtp_client_quit(run->client);
@@ -70,21 +75,24 @@ static bool serve(struct run *run, unsigned *mails)
 		PROMISE(!was_busy);
 		check_results(run, true);
 		break;
-	case SMTP_CLIENT_BROKEN: check_results(run, !was_busy && *mails < 3); return false;
+	case SMTP_CLIENT_BROKEN:
+		check_results(run, !was_busy && *mails < 3);
+		return false;
 	}
 	return true;
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static const struct span to[RECIPIENTS] = { { "b@c.example", 11 }, { "d@c.example", 11 },
-						    { "e@c.example", 11 } };
+	static const struct span to[RECIPIENTS] = { { "b@c.example", 11 },
+		                                    { "d@c.example", 11 },
+		                                    { "e@c.example", 11 } };
 	struct span in = span_of(data, size);
 	unsigned flags = fuzz_byte(&in);
 	unsigned cut = fuzz_byte(&in) + 1;
 	struct run run = { .all = in };
 	run.mail = (struct smtp_client_mail){ SPAN_LIT("a@c.example"), to, RECIPIENTS, 100,
-					      (flags & 4) != 0 };
+		                              (flags & 4) != 0 };
 	run.client = smtp_client_new(SPAN_LIT("us.example"), flags % 3);
 	unsigned mails = 3;
 	bool more = true;

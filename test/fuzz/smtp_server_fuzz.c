@@ -18,19 +18,19 @@ struct session {
 
 static const enum reply answers[][4] = {
 	[SMTP_EVENT_STARTTLS] = { REPLY_START_TLS, REPLY_START_TLS, REPLY_TLS_UNAVAILABLE,
-				  REPLY_SHUTDOWN },
+	                          REPLY_SHUTDOWN },
 	[SMTP_EVENT_AUTH] = { REPLY_AUTH_OK, REPLY_AUTH_OK, REPLY_AUTH_FAILED,
-			      REPLY_TOO_MANY_AUTH },
+	                      REPLY_TOO_MANY_AUTH },
 	[SMTP_EVENT_AUTH_NEXT] = { REPLY_AUTH_OK, REPLY_AUTH_FAILED, REPLY_AUTH_UNAVAILABLE,
-				   REPLY_TOO_MANY_AUTH },
+	                           REPLY_TOO_MANY_AUTH },
 	[SMTP_EVENT_MAIL] = { REPLY_SENDER_OK, REPLY_SENDER_OK, REPLY_SENDER_OK,
-			      REPLY_STORE_FULL },
+	                      REPLY_STORE_FULL },
 	[SMTP_EVENT_RCPT] = { REPLY_RECIPIENT_OK, REPLY_RECIPIENT_OK, REPLY_BUDGET_SPENT,
-			      REPLY_SHUTDOWN },
+	                      REPLY_SHUTDOWN },
 	[SMTP_EVENT_DATA] = { REPLY_GO_AHEAD, REPLY_GO_AHEAD, REPLY_BUDGET_SPENT,
-			      REPLY_STORE_FULL },
+	                      REPLY_STORE_FULL },
 	[SMTP_EVENT_END] = { REPLY_QUEUED, REPLY_QUEUED, REPLY_BARE_NEWLINE,
-			     REPLY_STORE_ERROR },
+	                     REPLY_STORE_ERROR },
 };
 
 static void answer(struct session *session, const struct smtp_event *event)
@@ -82,7 +82,7 @@ static void handle(struct session *session, const struct smtp_event *event)
 }
 
 static void run(struct session *session, const struct smtp_server_rules *rules,
-		struct span input, size_t step)
+                struct span input, size_t step)
 {
 	session->log.cap = session->said.cap = 1 << 24;
 	session->server = smtp_server_new(rules, session->tls);

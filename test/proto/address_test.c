@@ -6,7 +6,7 @@
 #define A60 A10 A10 A10 A10 A10 A10
 #define L63 A60 "aaa"
 /* 64 + 1 + 189 = 254 */
-#define LONG_LOCAL A60 "aaaa"
+#define LONG_LOCAL  A60 "aaaa"
 #define LONG_DOMAIN L63 "." L63 "." A60 "a"
 
 /* A path, what it is, its key (for OK and UNQUALIFIED), and what is left behind it. */
@@ -149,7 +149,8 @@ static void test_bare(void **state)
 			check_key(rows[i].path, &address, rows[i].key);
 		}
 	}
-	static const char *const bad[] = { "", "<a@b.c>", "a@b.c ", " a@b.c", "@r:a@b.c", "a@b.c,d@e.f" };
+	static const char *const bad[] = { "",       "<a@b.c>",  "a@b.c ",
+		                           " a@b.c", "@r:a@b.c", "a@b.c,d@e.f" };
 	for (size_t i = 0; i < COUNT(bad); i++) {
 		struct address address;
 		CHECK(bad[i], address_parse(span_str(bad[i]), &address) == ADDRESS_BAD);
@@ -231,11 +232,26 @@ static void test_domain(void **state)
 		const char *domain;
 		bool valid;
 	} domains[] = {
-		{ "example.org", true },  { "localhost", true }, { "a_b.c", true },     { "[127.0.0.1]", true },
-		{ "[IPv6:::1]", true },   { "xn--a", true },     { "1.2.3.4", true },   { "", false },
-		{ "example.org.", false }, { ".a", false },      { "a..b", false },     { "a b", false },
-		{ "-a", false },          { "a-", false },       { "b\xc3\xbc", false }, { "[127.0.0.1]x", false },
-		{ "[a]", false },         { "a/b", false },      { "[", false },        { "a;b", false },
+		{ "example.org", true },
+		{ "localhost", true },
+		{ "a_b.c", true },
+		{ "[127.0.0.1]", true },
+		{ "[IPv6:::1]", true },
+		{ "xn--a", true },
+		{ "1.2.3.4", true },
+		{ "", false },
+		{ "example.org.", false },
+		{ ".a", false },
+		{ "a..b", false },
+		{ "a b", false },
+		{ "-a", false },
+		{ "a-", false },
+		{ "b\xc3\xbc", false },
+		{ "[127.0.0.1]x", false },
+		{ "[a]", false },
+		{ "a/b", false },
+		{ "[", false },
+		{ "a;b", false },
 	};
 	for (size_t i = 0; i < COUNT(domains); i++) {
 		CHECK(domains[i].domain,
@@ -246,10 +262,8 @@ static void test_domain(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_paths),
-		cmocka_unit_test(test_bare),
-		cmocka_unit_test(test_parts),
-		cmocka_unit_test(test_account),
+		cmocka_unit_test(test_paths),  cmocka_unit_test(test_bare),
+		cmocka_unit_test(test_parts),  cmocka_unit_test(test_account),
 		cmocka_unit_test(test_domain),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

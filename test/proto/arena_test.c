@@ -3,14 +3,25 @@
 #include "proto/arena.h"
 #include "proto/error.h"
 
-/* Sizes asked for in turn from an arena with a cap of 10,000 bytes, and whether they are had. */
+/* Sizes asked for in turn from an arena with a cap of 10,000 bytes, and whether they are had.
+ */
 static const struct {
 	size_t size;
 	bool had;
 } rows[] = {
-	{ 1, true },     { 0, true },     { 16, true },         { 2048, true }, { 2049, true },
-	{ 5, true },     { 3000, true },  { SIZE_MAX, false },  { 2882, false }, { 2881, true },
-	{ 1, false },    { 0, true },     { SIZE_MAX - 8, false },
+	{ 1, true },
+	{ 0, true },
+	{ 16, true },
+	{ 2048, true },
+	{ 2049, true },
+	{ 5, true },
+	{ 3000, true },
+	{ SIZE_MAX, false },
+	{ 2882, false },
+	{ 2881, true },
+	{ 1, false },
+	{ 0, true },
+	{ SIZE_MAX - 8, false },
 };
 
 static void test_sizes(void **state)

@@ -51,7 +51,8 @@ static void test_steps(void **state)
 		CHECK(rows[i].name, buf.len == rows[i].len);
 		CHECK(rows[i].name, buf.failed == rows[i].failed);
 		for (size_t k = 0; k < buf.len; k++) {
-			CHECK(rows[i].name, (unsigned char)buf.ptr[k] == (unsigned char)(first + k));
+			CHECK(rows[i].name,
+			      (unsigned char)buf.ptr[k] == (unsigned char)(first + k));
 		}
 		buf_clear(&buf);
 		CHECK(rows[i].name, buf.len == 0 && !buf.failed && buf_put_byte(&buf, 'x'));
@@ -142,10 +143,8 @@ static void test_span(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_steps),
-		cmocka_unit_test(test_drained_is_free),
-		cmocka_unit_test(test_queue),
-		cmocka_unit_test(test_printf),
+		cmocka_unit_test(test_steps), cmocka_unit_test(test_drained_is_free),
+		cmocka_unit_test(test_queue), cmocka_unit_test(test_printf),
 		cmocka_unit_test(test_span),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

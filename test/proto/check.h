@@ -15,8 +15,8 @@
 static inline void check_span(const char *what, struct span got, struct span want)
 {
 	if (!span_eq(got, want)) {
-		fail_msg("%s: got \"%.*s\" (%zu bytes), not \"%.*s\" (%zu bytes)", what, SPAN_ARG(got),
-		         got.len, SPAN_ARG(want), want.len);
+		fail_msg("%s: got \"%.*s\" (%zu bytes), not \"%.*s\" (%zu bytes)", what,
+		         SPAN_ARG(got), got.len, SPAN_ARG(want), want.len);
 	}
 }
 

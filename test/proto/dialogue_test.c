@@ -14,7 +14,7 @@ static const char *folder;
 
 struct play {
 	const char *name;
-	size_t line;       /* in the file, for messages */
+	size_t line; /* in the file, for messages */
 	bool split;
 	bool begun;
 	struct policy policy;
@@ -38,8 +38,8 @@ static struct span unescape(struct play *play, struct span raw)
 	static const char plain[] = "rnt0\\";
 	static const char meant[] = "\r\n\t\0\\";
 	struct buf *out = &play->text;
-	size_t times = 0;   /* of an open repetition */
-	size_t opened = 0;  /* where its text begins in `out` */
+	size_t times = 0;  /* of an open repetition */
+	size_t opened = 0; /* where its text begins in `out` */
 	buf_clear(out);
 	for (size_t i = 0; i < raw.len; i++) {
 		char c = raw.ptr[i];

@@ -3,7 +3,7 @@
 #include "proto/header.h"
 
 #define DATE "Date: D\r\n"
-#define ID "Message-ID: <I>\r\n"
+#define ID   "Message-ID: <I>\r\n"
 
 static const struct header_additions additions = { { "D", 1 }, { "<I>", 3 } };
 
@@ -17,17 +17,23 @@ static const struct {
 	{ "Date: x\r\nFrom: a\r\n\r\nb", "Date: x\r\nFrom: a\r\n" ID "\r\nb", 1, 1, 0, 0 },
 	{ "Message-Id: x\r\n\r\nb", "Message-Id: x\r\n" DATE "\r\nb", 0, 0, 1, 0 },
 	{ "dAtE: x\r\nMESSAGE-ID: y\r\n\r\n", "dAtE: x\r\nMESSAGE-ID: y\r\n\r\n", 0, 1, 1, 0 },
-	{ "Date : x\r\nMessage-ID \t:y\r\n\r\nb", "Date : x\r\nMessage-ID \t:y\r\n\r\nb", 0, 1, 1, 0 },
-	{ "Date:\r\n x\r\nMessage-ID:\r\n\r\n", "Date:\r\n x\r\nMessage-ID:\r\n\r\n", 0, 1, 1, 0 },
+	{ "Date : x\r\nMessage-ID \t:y\r\n\r\nb", "Date : x\r\nMessage-ID \t:y\r\n\r\nb", 0, 1,
+	  1, 0 },
+	{ "Date:\r\n x\r\nMessage-ID:\r\n\r\n", "Date:\r\n x\r\nMessage-ID:\r\n\r\n", 0, 1, 1,
+	  0 },
 	{ "From: a\r\nFrom: b\r\nDate: 1\r\nDate: 2\r\nMessage-ID: 1\r\n\r\n",
 	  "From: a\r\nFrom: b\r\nDate: 1\r\nDate: 2\r\nMessage-ID: 1\r\n\r\n", 2, 2, 1, 0 },
 	{ "Received: a\r\n b\r\nReceived: c\r\nX-Received: d\r\nReceive: e\r\n\r\n",
-	  "Received: a\r\n b\r\nReceived: c\r\nX-Received: d\r\nReceive: e\r\n" DATE ID "\r\n", 0, 0, 0, 2 },
-	/* a continuation is no field, whatever it looks like; a blank one does not end the header */
+	  "Received: a\r\n b\r\nReceived: c\r\nX-Received: d\r\nReceive: e\r\n" DATE ID "\r\n",
+	  0, 0, 0, 2 },
+	/* a continuation is no field, whatever it looks like; a blank one does not end the
+	   header */
 	{ "X: a\r\n Date: b\r\n\tMessage-ID: c\r\n \r\nFrom: a\r\n\r\n",
-	  "X: a\r\n Date: b\r\n\tMessage-ID: c\r\n \r\nFrom: a\r\n" DATE ID "\r\n", 1, 0, 0, 0 },
+	  "X: a\r\n Date: b\r\n\tMessage-ID: c\r\n \r\nFrom: a\r\n" DATE ID "\r\n", 1, 0, 0,
+	  0 },
 	/* the body is not looked at */
-	{ "X: a\r\n\r\nDate: b\r\nFrom: c\r\n", "X: a\r\n" DATE ID "\r\nDate: b\r\nFrom: c\r\n", 0, 0, 0, 0 },
+	{ "X: a\r\n\r\nDate: b\r\nFrom: c\r\n", "X: a\r\n" DATE ID "\r\nDate: b\r\nFrom: c\r\n",
+	  0, 0, 0, 0 },
 	/* no header at all */
 	{ "", DATE ID, 0, 0, 0, 0 },
 	{ "\r\n", DATE ID "\r\n", 0, 0, 0, 0 },
@@ -38,11 +44,16 @@ static const struct {
 	  DATE ID "\r\nFrom alice Mon Jan 1\r\nFrom: a\r\n\r\n", 0, 0, 0, 0 },
 	{ " folded\r\nDate: x\r\n", DATE ID "\r\n folded\r\nDate: x\r\n", 0, 0, 0, 0 },
 	{ ": x\r\n", DATE ID "\r\n: x\r\n", 0, 0, 0, 0 },
-	{ "Gr\xc3\xbc\xc3\x9f" "e: x\r\n", DATE ID "\r\nGr\xc3\xbc\xc3\x9f" "e: x\r\n", 0, 0, 0, 0 },
+	{ "Gr\xc3\xbc\xc3\x9f"
+	  "e: x\r\n",
+	  DATE ID "\r\nGr\xc3\xbc\xc3\x9f"
+	          "e: x\r\n",
+	  0, 0, 0, 0 },
 	/* no blank line between header and body */
 	{ "From: a\r\nHello there: x\r\nDate: b\r\n",
 	  "From: a\r\n" DATE ID "\r\nHello there: x\r\nDate: b\r\n", 1, 0, 0, 0 },
-	{ "Date: a\r\nMessage-ID: b\r\nHi\r\n", "Date: a\r\nMessage-ID: b\r\n\r\nHi\r\n", 0, 1, 1, 0 },
+	{ "Date: a\r\nMessage-ID: b\r\nHi\r\n", "Date: a\r\nMessage-ID: b\r\n\r\nHi\r\n", 0, 1,
+	  1, 0 },
 	/* cut at any place */
 	{ "From: a\r\n", "From: a\r\n" DATE ID, 1, 0, 0, 0 },
 	{ "From: a\r\nDate: b", "From: a\r\nDate: b\r\n" ID, 1, 1, 0, 0 },
@@ -53,12 +64,16 @@ static const struct {
 	/* bare LF, for the sites that normalise it */
 	{ "From: a\nDate: b\n\nbody: c\n", "From: a\nDate: b\n" ID "\nbody: c\n", 1, 1, 0, 0 },
 	/* a name of 79 bytes is the longest */
-	{ "X234567890123456789012345678901234567890123456789012345678901234567890123456789: a\r\n\r\n",
-	  "X234567890123456789012345678901234567890123456789012345678901234567890123456789: a\r\n"
-	  DATE ID "\r\n", 0, 0, 0, 0 },
-	{ "From: a\r\nX2345678901234567890123456789012345678901234567890123456789012345678901234567890: a\r\n",
-	  "From: a\r\n" DATE ID
-	  "\r\nX2345678901234567890123456789012345678901234567890123456789012345678901234567890: a\r\n",
+	{ "X234567890123456789012345678901234567890123456789012345678901234567890123456789: "
+	  "a\r\n\r\n",
+	  "X234567890123456789012345678901234567890123456789012345678901234567890123456789: "
+	  "a\r\n" DATE ID "\r\n",
+	  0, 0, 0, 0 },
+	{ "From: "
+	  "a\r\nX234567890123456789012345678901234567890123456789012345678901234567890123456789"
+	  "0: a\r\n",
+	  "From: a\r\n" DATE ID "\r\nX234567890123456789012345678901234567890123456789012345678"
+	                        "9012345678901234567890: a\r\n",
 	  1, 0, 0, 0 },
 };
 
@@ -160,8 +175,12 @@ static void test_fold(void **state)
 		{ "S:", { "", 0 }, "S:\r\n" },
 		{ "", { "a b", 3 }, "a b\r\n" },
 		{ "S:", { X50 " " X50, 101 }, "S: " X50 "\r\n " X50 "\r\n" },
-		{ "S:", { X50 " 123456789012345678901234", 75 }, "S: " X50 " 123456789012345678901234\r\n" },
-		{ "S:", { X50 " 1234567890123456789012345", 76 }, "S: " X50 "\r\n 1234567890123456789012345\r\n" },
+		{ "S:",
+		  { X50 " 123456789012345678901234", 75 },
+		  "S: " X50 " 123456789012345678901234\r\n" },
+		{ "S:",
+		  { X50 " 1234567890123456789012345", 76 },
+		  "S: " X50 "\r\n 1234567890123456789012345\r\n" },
 		{ "S:", { "a\r\nB: c\0\x7f\xc3\xa4", 11 }, "S: a??B: c????\r\n" },
 		{ "S:", { X50 X50 " b", 102 }, "S:\r\n " X50 X50 "\r\n b\r\n" },
 	};
@@ -190,12 +209,20 @@ static void test_received(void **state)
 		struct span helo, tls;
 		const char *text;
 	} received[] = {
-		{ { "[192.0.2.1]", 11 }, { "TLS_AES_128_GCM_SHA256", 22 },
-		  "from [192.0.2.1]\r\n\tby mail.example.org with ESMTPSA id 3f2a tls TLS_AES_128_GCM_SHA256" },
-		{ { "pc", 2 }, { "", 0 }, "from pc\r\n\tby mail.example.org with ESMTPSA id 3f2a" },
-		{ { "", 0 }, { "", 0 }, "from unknown\r\n\tby mail.example.org with ESMTPSA id 3f2a" },
-		{ { "a by x; (\r\nB: \0\xff\")", 18 }, { "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256", 45 },
-		  "from a?by?x?????B:?????\r\n\tby mail.example.org with ESMTPSA id 3f2a tls\r\n"
+		{ { "[192.0.2.1]", 11 },
+		  { "TLS_AES_128_GCM_SHA256", 22 },
+		  "from [192.0.2.1]\r\n\tby mail.example.org with ESMTPSA id 3f2a tls "
+		  "TLS_AES_128_GCM_SHA256" },
+		{ { "pc", 2 },
+		  { "", 0 },
+		  "from pc\r\n\tby mail.example.org with ESMTPSA id 3f2a" },
+		{ { "", 0 },
+		  { "", 0 },
+		  "from unknown\r\n\tby mail.example.org with ESMTPSA id 3f2a" },
+		{ { "a by x; (\r\nB: \0\xff\")", 18 },
+		  { "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256", 45 },
+		  "from a?by?x?????B:?????\r\n\tby mail.example.org with ESMTPSA id 3f2a "
+		  "tls\r\n"
 		  "\tTLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256" },
 	};
 	for (size_t i = 0; i < COUNT(received); i++) {
@@ -208,7 +235,8 @@ static void test_received(void **state)
 			.seconds = 1795575600,
 		};
 		struct buf out = { .cap = 1000 }, want = { .cap = 1000 };
-		buf_printf(&want, "Received: %s;\r\n\tWed, 25 Nov 2026 03:00:00 +0000\r\n", received[i].text);
+		buf_printf(&want, "Received: %s;\r\n\tWed, 25 Nov 2026 03:00:00 +0000\r\n",
+		           received[i].text);
 		header_received(&facts, &out);
 		check_span(received[i].helo.ptr, buf_span(&out), buf_span(&want));
 		buf_done(&want);
@@ -219,12 +247,9 @@ static void test_received(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_rows),
-		cmocka_unit_test(test_done_early),
-		cmocka_unit_test(test_no_additions),
-		cmocka_unit_test(test_date),
-		cmocka_unit_test(test_fold),
-		cmocka_unit_test(test_received),
+		cmocka_unit_test(test_rows),         cmocka_unit_test(test_done_early),
+		cmocka_unit_test(test_no_additions), cmocka_unit_test(test_date),
+		cmocka_unit_test(test_fold),         cmocka_unit_test(test_received),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -4,9 +4,10 @@
 
 #define MAX ((size_t)12) /* CRLF included */
 
-static const char letters[] = { [LINE_MORE] = '-',     [LINE_OK] = 'o',       [LINE_BARE_CR] = 'c',
-	                        [LINE_BARE_LF] = 'l',  [LINE_NUL] = 'n',      [LINE_TOO_LONG] = 't',
-	                        [LINE_ENDLESS] = 'e' };
+static const char letters[] = {
+	[LINE_MORE] = '-', [LINE_OK] = 'o',       [LINE_BARE_CR] = 'c', [LINE_BARE_LF] = 'l',
+	[LINE_NUL] = 'n',  [LINE_TOO_LONG] = 't', [LINE_ENDLESS] = 'e'
+};
 
 /* Input, what comes of it (o = a good line), and the good lines joined by |. */
 static const struct {

@@ -15,8 +15,14 @@ static void test_layout(void **state)
 	pack_span(&row, SPAN_LIT("abc"));
 	pack_field(&row, 7, SPAN_LIT("z"));
 	check_span("layout", buf_span(&row),
-	           SPAN_LIT("\xfe" "\4\3\2\1" "\10\7\6\5\4\3\2\1"
-	                    "\xfe\xff\xff\xff\xff\xff\xff\xff" "\xac\2" "\3" "abc" "\7\1z"));
+	           SPAN_LIT("\xfe"
+	                    "\4\3\2\1"
+	                    "\10\7\6\5\4\3\2\1"
+	                    "\xfe\xff\xff\xff\xff\xff\xff\xff"
+	                    "\xac\2"
+	                    "\3"
+	                    "abc"
+	                    "\7\1z"));
 	struct unpacker in = unpack_from(buf_span(&row));
 	assert_int_equal(unpack_u8(&in), 0xfe);
 	assert_int_equal(unpack_u32(&in), 0x01020304);
@@ -47,10 +53,12 @@ static void test_varint(void **state)
 		{ { "\x7f", 1 }, 127, true },
 		{ { "\x80\1", 2 }, 128, true },
 		{ { "\xff\xff\xff\xff\xff\xff\xff\xff\xff\1", 10 }, UINT64_MAX, true },
-		{ { "\xff\xff\xff\xff\xff\xff\xff\xff\xff\2", 10 }, 0, false },     /* 65 bits */
-		{ { "\xff\xff\xff\xff\xff\xff\xff\xff\xff\x81\1", 11 }, 0, false }, /* 11 bytes */
-		{ { "\x80\0", 2 }, 0, false },                                      /* longer than it needs */
-		{ { "\x80", 1 }, 0, false },                                        /* cut */
+		{ { "\xff\xff\xff\xff\xff\xff\xff\xff\xff\2", 10 }, 0, false }, /* 65 bits */
+		{ { "\xff\xff\xff\xff\xff\xff\xff\xff\xff\x81\1", 11 },
+		  0,
+		  false },                     /* 11 bytes */
+		{ { "\x80\0", 2 }, 0, false }, /* longer than it needs */
+		{ { "\x80", 1 }, 0, false },   /* cut */
 		{ { "", 0 }, 0, false },
 	};
 	for (size_t i = 0; i < COUNT(rows); i++) {
@@ -124,10 +132,8 @@ static void test_full(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_layout),
-		cmocka_unit_test(test_varint),
-		cmocka_unit_test(test_cut_anywhere),
-		cmocka_unit_test(test_lies),
+		cmocka_unit_test(test_layout),       cmocka_unit_test(test_varint),
+		cmocka_unit_test(test_cut_anywhere), cmocka_unit_test(test_lies),
 		cmocka_unit_test(test_full),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

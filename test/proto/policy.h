@@ -1,7 +1,7 @@
 /*
- * The smallest policy that answers a session, for tests of the protocol alone: alice@example.org
- * with the password "secret" may log in by PLAIN or LOGIN, and all else is accepted. Events are
- * written down.
+ * The smallest policy that answers a session, for tests of the protocol alone:
+ * alice@example.org with the password "secret" may log in by PLAIN or LOGIN, and all else is
+ * accepted. Events are written down.
  */
 #ifndef GATEPOST_TEST_PROTO_POLICY_H
 #define GATEPOST_TEST_PROTO_POLICY_H
@@ -16,12 +16,12 @@ struct policy {
 	struct smtp_server *server;
 	enum policy_login login;
 	bool name_good;
-	bool tls_due;     /* START_TLS was answered */
+	bool tls_due; /* START_TLS was answered */
 	bool closed;
 	unsigned mails;
-	struct buf log;   /* a line an event */
-	struct buf body;  /* of the last message */
-	struct buf said;  /* all output */
+	struct buf log;  /* a line an event */
+	struct buf body; /* of the last message */
+	struct buf said; /* all output */
 };
 
 /* The rules are a starting point: change them before bytes are fed. */
@@ -84,7 +84,7 @@ static inline void policy_auth(struct policy *policy, const struct smtp_event *e
 		policy_response(policy, event->response);
 	} else {
 		smtp_server_challenge(policy->server,
-				      plain ? SPAN_NONE : SPAN_LIT("Username:"));
+		                      plain ? SPAN_NONE : SPAN_LIT("Username:"));
 	}
 }
 
@@ -109,7 +109,7 @@ static inline void policy_event(struct policy *policy, const struct smtp_event *
 		break;
 	case SMTP_EVENT_MAIL:
 		buf_printf(log, "MAIL <%.*s> %llu %d\n", SPAN_ARG(event->address.whole),
-			   (unsigned long long)event->size, (int)event->body);
+		           (unsigned long long)event->size, (int)event->body);
 		smtp_server_answer(server, REPLY_SENDER_OK, SPAN_NONE);
 		break;
 	case SMTP_EVENT_RCPT:
@@ -126,13 +126,14 @@ static inline void policy_event(struct policy *policy, const struct smtp_event *
 		break;
 	case SMTP_EVENT_END:
 		buf_printf(log, "END %llu %zu%s%s\n", (unsigned long long)facts->bytes,
-			   facts->longest, facts->bare_cr || facts->bare_lf ? " bare" : "",
-			   facts->nul ? " nul" : "");
+		           facts->longest, facts->bare_cr || facts->bare_lf ? " bare" : "",
+		           facts->nul ? " nul" : "");
 		assert_int_equal(facts->bytes, policy->body.len);
 		policy->mails++;
-		smtp_server_answer(server, facts->bare_cr || facts->bare_lf ? REPLY_BARE_NEWLINE
-									    : REPLY_QUEUED,
-				   SPAN_LIT("ID"));
+		smtp_server_answer(server,
+		                   facts->bare_cr || facts->bare_lf ? REPLY_BARE_NEWLINE
+		                                                    : REPLY_QUEUED,
+		                   SPAN_LIT("ID"));
 		break;
 	case SMTP_EVENT_HELO:
 		buf_printf(log, "HELO %.*s\n", SPAN_ARG(event->text));

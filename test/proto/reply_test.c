@@ -79,8 +79,8 @@ static const struct {
 	{ "354 go\r\n250 next", REPLY_DONE, 354, "", "go", 8 },
 	{ "250-a.example\r\n250-SIZE 10\r\n250 PIPELINING\r\n", REPLY_DONE, 250, "",
 	  "a.example SIZE 10 PIPELINING", 0 },
-	{ "550-5.1.1 no such\r\n550 5.1.2 user\r\n", REPLY_DONE, 550, "5.1.2",
-	  "no such user", 0 },
+	{ "550-5.1.1 no such\r\n550 5.1.2 user\r\n", REPLY_DONE, 550, "5.1.2", "no such user",
+	  0 },
 	{ "550-5.1.1 no such\r\n550 user\r\n", REPLY_DONE, 550, "5.1.1", "no such user", 0 },
 	{ "550 5.1.1\r\n", REPLY_DONE, 550, "5.1.1", "", 0 },
 	/* Codes of another class, or not codes, are text. */
@@ -105,7 +105,7 @@ static const struct {
 };
 
 static void assert_reply(size_t i, const struct reply_in *reply, enum reply_read result,
-			 size_t left)
+                         size_t left)
 {
 	assert_int_equal(result, replies[i].result);
 	assert_int_equal(reply->code, replies[i].code);

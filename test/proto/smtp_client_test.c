@@ -29,19 +29,19 @@ struct dialogue {
 	const char *steps;
 };
 
-#define NO_TLS SMTP_CLIENT_TLS_NONE
-#define MAY_TLS SMTP_CLIENT_TLS_MAY
+#define NO_TLS   SMTP_CLIENT_TLS_NONE
+#define MAY_TLS  SMTP_CLIENT_TLS_MAY
 #define MUST_TLS SMTP_CLIENT_TLS_MUST
-#define HELLO "S 220 hi\nC EHLO us.example\n"
-#define PLAIN HELLO "S 250 hello\nW r\n"
-#define PIPE HELLO "S 250-hello\nS 250 PIPELINING\nW r\n"
-#define FROM "C MAIL FROM:<a@us.example>\n"
-#define RCPT0 "C RCPT TO:<r0@them.example>\n"
-#define RCPT1 "C RCPT TO:<r1@them.example>\n"
-#define GROUP1 "M\n" FROM RCPT0 "C DATA\n"
-#define GROUP2 "M\n" FROM RCPT0 RCPT1 "C DATA\n"
-#define AT_BODY PIPE GROUP2 "S 250 a\nS 250 b\nS 250 c\nS 354 d\nW b\n"
-#define AT_DOT AT_BODY "E\nC .\n"
+#define HELLO    "S 220 hi\nC EHLO us.example\n"
+#define PLAIN    HELLO "S 250 hello\nW r\n"
+#define PIPE     HELLO "S 250-hello\nS 250 PIPELINING\nW r\n"
+#define FROM     "C MAIL FROM:<a@us.example>\n"
+#define RCPT0    "C RCPT TO:<r0@them.example>\n"
+#define RCPT1    "C RCPT TO:<r1@them.example>\n"
+#define GROUP1   "M\n" FROM RCPT0 "C DATA\n"
+#define GROUP2   "M\n" FROM RCPT0 RCPT1 "C DATA\n"
+#define AT_BODY  PIPE GROUP2 "S 250 a\nS 250 b\nS 250 c\nS 354 d\nW b\n"
+#define AT_DOT   AT_BODY "E\nC .\n"
 
 static const struct dialogue dialogues[] = {
 	{ "one at a time", NO_TLS, 2, 10, false,
@@ -51,7 +51,7 @@ static const struct dialogue dialogues[] = {
 	  "S 250 2.6.0 queued as 7\nR 250/2.6.0 250\nN\nW r\nQ\nC QUIT\nS 221 bye\nW w\n" },
 	{ "pipelined, then reused", NO_TLS, 2, 10, false,
 	  AT_DOT "S 250 ok\nR 250 250\nW r\n" GROUP2
-		 "S 250 a\nS 250 b\nS 250 c\nS 354 d\nE\nC .\nS 250 ok\nR 250 250\nW r\n" },
+	         "S 250 a\nS 250 b\nS 250 c\nS 354 d\nE\nC .\nS 250 ok\nR 250 250\nW r\n" },
 	{ "mixed recipients", NO_TLS, 4, 10, false,
 	  PIPE
 	  "M\n" FROM RCPT0 RCPT1
@@ -60,21 +60,21 @@ static const struct dialogue dialogues[] = {
 	  "S 354 d\nE\nC .\nS 250 ok\nR 250 450/4.2.1 550/5.1.1 250\nW r\n" },
 	{ "refused after the dot: no RSET", NO_TLS, 2, 10, false,
 	  PIPE GROUP2 "S 250 a\nS 550 5.1.1 no\nS 250 c\nS 354 d\nE\nC .\nS 554 5.7.1 spam\n"
-		      "R 550/5.1.1 554/5.7.1\nW r\n" },
+	              "R 550/5.1.1 554/5.7.1\nW r\n" },
 	{ "later after the dot", NO_TLS, 2, 10, false,
 	  AT_DOT "S 451 4.3.0 x\nR 451/4.3.0 451\nW r\n" },
 
 	{ "one at a time, reused", NO_TLS, 1, 10, false,
 	  PLAIN "M\n" FROM "S 250 a\n" RCPT0
-		"S 250 b\nC DATA\nS 354 c\nE\nC .\nS 250 d\nR 250\n"
-		"M\n" FROM "S 250 a\n" RCPT0 "S 550 b\nR 550\nC RSET\nS 250 c\nW r\n" },
+	        "S 250 b\nC DATA\nS 354 c\nE\nC .\nS 250 d\nR 250\n"
+	        "M\n" FROM "S 250 a\n" RCPT0 "S 550 b\nR 550\nC RSET\nS 250 c\nW r\n" },
 	{ "a text without its last line end, then one that begins with a dot", NO_TLS, 2, 10,
 	  false,
 	  AT_BODY "P x\nE\nC x\nC .\nS 250 ok\nR 250 250\n" GROUP2
-		  "S 250 a\nS 250 b\nS 250 c\nS 354 d\nP .\nP .\nE\nC ...\nC .\n" },
+	          "S 250 a\nS 250 b\nS 250 c\nS 354 d\nP .\nP .\nE\nC ...\nC .\n" },
 	{ "what was taken before counts no more", NO_TLS, 2, 10, false,
 	  AT_DOT "S 250 ok\nR 250 250\n" GROUP2
-		 "S 250 a\nS 550 b\nS 550 c\nS 354 d\nC .\nS 250 e\nR 550 550\nW r\n" },
+	         "S 250 a\nS 550 b\nS 550 c\nS 354 d\nC .\nS 250 e\nR 550 550\nW r\n" },
 
 	/* MAIL, RCPT, DATA refused */
 	{ "MAIL refused", NO_TLS, 2, 10, false,
@@ -84,12 +84,12 @@ static const struct dialogue dialogues[] = {
 	  "S 450 4.7.1 no\nS 503 5.5.1 b\nS 503 c\nS 503 d\nR 450/4.7.1 450\nW r\n" },
 	{ "MAIL refused, yet all the rest is taken", NO_TLS, 2, 10, false,
 	  PIPE GROUP2 "S 550 5.7.1 no\nS 250 b\nS 250 c\nS 354 d\nC .\nW w\nS 250 e\n"
-		      "R 550/5.7.1 550\nW r\n" },
+	              "R 550/5.7.1 550\nW r\n" },
 	{ "MAIL refused, a recipient taken, DATA refused", NO_TLS, 2, 10, false,
 	  PIPE GROUP2 "S 550 a\nS 250 b\nS 503 c\nS 503 d\nR 550 550\nC RSET\nS 250 e\nW r\n" },
 	{ "no recipient taken", NO_TLS, 2, 10, false,
 	  PLAIN "M\n" FROM "S 250 ok\n" RCPT0 "S 550 5.1.1 a\n" RCPT1
-		"S 450 4.2.0 b\nR 550/5.1.1 450/4.2.0\nC RSET\nW w\nS 250 ok\nW r\n" },
+	        "S 450 4.2.0 b\nR 550/5.1.1 450/4.2.0\nC RSET\nW w\nS 250 ok\nW r\n" },
 	{ "no recipient taken, pipelined", NO_TLS, 2, 10, false,
 	  PIPE GROUP2
 	  "S 250 a\nS 550 b\nS 550 c\nS 554 d\nR 550 550\nC RSET\nS 250 ok\nW r\n" },
@@ -134,7 +134,7 @@ static const struct dialogue dialogues[] = {
 	/* keywords */
 	{ "lower case, odd blanks, bare LF", NO_TLS, 1, 10, true,
 	  HELLO "S 250-hi\nY 250-pipelining\nS 250-8bitmime \nS 250 size 100\nW r\nM\n"
-		"C MAIL FROM:<a@us.example> SIZE=10 BODY=8BITMIME\n" RCPT0 "C DATA\n" },
+	        "C MAIL FROM:<a@us.example> SIZE=10 BODY=8BITMIME\n" RCPT0 "C DATA\n" },
 	{ "the greeting line is no keyword", NO_TLS, 1, 10, false,
 	  HELLO "S 250-PIPELINING\nS 250 X-PIPELINING PIPELINING\nW r\nM\n" FROM },
 	{ "SIZE 0", NO_TLS, 1, 99, false,
@@ -155,8 +155,8 @@ static const struct dialogue dialogues[] = {
 	{ "not asked for", NO_TLS, 1, 10, false, HELLO "S 250-x\nS 250 STARTTLS\nW r\n" },
 	{ "offered", MAY_TLS, 1, 10, false,
 	  HELLO "S 250-x\nS 250-PIPELINING\nS 250 starttls\nC STARTTLS\nS 220 go\nT\nC EHLO "
-		"us.example\n"
-		"S 250-x\nS 250 STARTTLS\nW r\nM\n" FROM },
+	        "us.example\n"
+	        "S 250-x\nS 250 STARTTLS\nW r\nM\n" FROM },
 	{ "injected before the handshake", MUST_TLS, 1, 10, false,
 	  HELLO
 	  "S 250-x\nS 250 STARTTLS\nC STARTTLS\nS 220 go\nS 250-injected\nS 250 PIPELINING\n"
@@ -295,9 +295,9 @@ static void send_mail(struct player *player)
 		snprintf(player->names[i], sizeof player->names[i], "r%zu@them.example", i);
 		player->recipients[i] = span_str(player->names[i]);
 	}
-	player->mail =
-	    (struct smtp_client_mail){ SPAN_LIT("a@us.example"), player->recipients, n,
-				       player->dialogue->size, player->dialogue->eight_bit };
+	player->mail = (struct smtp_client_mail){ SPAN_LIT("a@us.example"), player->recipients,
+		                                  n, player->dialogue->size,
+		                                  player->dialogue->eight_bit };
 	assert_true(is_wanted(player, 'r'));
 	smtp_client_send(player->client, &player->mail);
 	assert_true(smtp_client_is_busy(player->client));
@@ -454,14 +454,14 @@ static void test_keywords(void **state)
 {
 	(void)state;
 	static const char *const names[] = { "SIZE 1000", "8BITMIME", "PIPELINING",
-					     "STARTTLS" };
+		                             "STARTTLS" };
 	for (unsigned set = 0; set < 16; set++) {
 		char reply[200];
 		int n = snprintf(reply, sizeof reply, "250-hello\r\n");
 		for (unsigned i = 0; i < COUNT(names); i++) {
 			if (set & 1U << i) {
 				n += snprintf(reply + n, sizeof reply - (size_t)n, "250-%s\r\n",
-					      names[i]);
+				              names[i]);
 			}
 		}
 		snprintf(reply + n, sizeof reply - (size_t)n, "250 HELP\r\n");
@@ -503,14 +503,14 @@ static void test_texts(void **state)
 	smtp_client_feed(client, SPAN_LIT("250 ok\r\n"));
 	for (size_t i = 0; i < N; i++) {
 		smtp_client_feed(client, i % 50 ? SPAN_LIT("550 5.1.1 same\r\n")
-						: SPAN_LIT("550 x\r\n"));
+		                                : SPAN_LIT("550 x\r\n"));
 	}
 	smtp_client_feed(client, SPAN_LIT("554 none\r\n"));
 	assert_int_equal(smtp_client_next(client), SMTP_CLIENT_RESULT);
 	assert_string_equal(smtp_client_result(client, 0)->text, "x");
 	assert_string_equal(smtp_client_result(client, 1)->text, "same");
 	assert_ptr_equal(smtp_client_result(client, 1)->text,
-			 smtp_client_result(client, 49)->text);
+	                 smtp_client_result(client, 49)->text);
 	assert_string_equal(smtp_client_result(client, 50)->text, "x");
 	assert_string_equal(smtp_client_result(client, 99)->text, "same");
 	smtp_client_free(client);
@@ -521,7 +521,7 @@ static void test_endless(void **state)
 {
 	(void)state;
 	static const char *const patterns[] = { "250 xxxxxxxx", "250-x\r\n", "\r\n",
-						"250-\xff\x01\n", "" };
+		                                "250-\xff\x01\n", "" };
 	for (size_t i = 0; i < COUNT(patterns); i++) {
 		struct smtp_client *client = greeted("250-hello\r\n250 PIPELINING\r\n");
 		struct span to = SPAN_LIT("b@them.example");

@@ -47,7 +47,9 @@ static const struct {
 	size_t rest;
 } rows[] = {
 #define ROW(wire, text, seen, longest, ended, rest) \
-	{ wire, sizeof(wire) - 1, text, sizeof(text) - 1, seen, longest, ended, rest }
+	{ \
+		wire, sizeof(wire) - 1, text, sizeof(text) - 1, seen, longest, ended, rest \
+	}
 	ROW(".\r\n", "", 0, 0, true, 0),
 	ROW("a\r\n.\r\n", "a\r\n", 0, 1, true, 0),
 	ROW("a\r\n.\r\nQUIT\r\n", "a\r\n", 0, 1, true, 6),
@@ -86,7 +88,7 @@ static void assert_row(size_t i, struct span prefix, size_t cut)
 	struct outcome got = read_wire(buf_span(&wire), cut);
 	const struct smtp_data_facts *facts = &got.facts;
 	unsigned seen = (facts->bare_cr ? CR : 0) | (facts->bare_lf ? LF : 0) |
-			(facts->nul ? NUL : 0) | (facts->eight_bit ? HIGH : 0);
+	                (facts->nul ? NUL : 0) | (facts->eight_bit ? HIGH : 0);
 	assert_int_equal(got.ended, rows[i].ended);
 	assert_int_equal(got.rest, rows[i].rest);
 	assert_int_equal(seen, rows[i].seen);

@@ -1,7 +1,7 @@
 /*
  * PS29: every sequence of up to four of eleven commands, on a STARTTLS and on a TLS listener,
- * gets the replies of a model that knows nothing of the module: some flags, and the sentences of
- * RFC 5321, 3207 and 4954 about them.
+ * gets the replies of a model that knows nothing of the module: some flags, and the sentences
+ * of RFC 5321, 3207 and 4954 about them.
  */
 #include "policy.h"
 
@@ -105,7 +105,10 @@ static unsigned model_quit(struct model *model)
 	return 221;
 }
 
-#define LINE(text) { text "\r\n", sizeof(text "\r\n") - 1 }
+#define LINE(text) \
+	{ \
+		text "\r\n", sizeof(text "\r\n") - 1 \
+	}
 
 static const struct {
 	struct span line;

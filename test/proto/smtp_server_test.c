@@ -4,12 +4,12 @@
 
 #define PLAIN "AGFsaWNlQGV4YW1wbGUub3JnAHNlY3JldA==" /* \0alice@example.org\0secret */
 #define LOGIN "EHLO c\r\nAUTH PLAIN " PLAIN "\r\n"
-#define MAIL "MAIL FROM:<alice@example.org>\r\n"
-#define RCPT "RCPT TO:<b@example.net>\r\n"
-#define SEND MAIL RCPT "DATA\r\nSubject: x\r\n\r\nx\r\n.\r\n"
+#define MAIL  "MAIL FROM:<alice@example.org>\r\n"
+#define RCPT  "RCPT TO:<b@example.net>\r\n"
+#define SEND  MAIL RCPT "DATA\r\nSubject: x\r\n\r\nx\r\n.\r\n"
 /* What SEND and LOGIN are told after the greeting. */
 #define LOGIN_SAID "220,250,235 2.7.0"
-#define SEND_SAID "250 2.1.0,250 2.1.5,354,250 2.0.0"
+#define SEND_SAID  "250 2.1.0,250 2.1.5,354,250 2.0.0"
 
 /* The codes of all replies so far, with their enhanced codes: "220,250,530 5.7.0". */
 static void summarize(struct span said, struct buf *out)
@@ -20,7 +20,7 @@ static void summarize(struct span said, struct buf *out)
 		reply = (struct reply_in){ 0 };
 		assert_int_equal(reply_read(&reply, &said), REPLY_DONE);
 		buf_printf(out, "%s%u%s%s", out->len ? "," : "", reply.code,
-			   *reply.enhanced ? " " : "", reply.enhanced);
+		           *reply.enhanced ? " " : "", reply.enhanced);
 	}
 }
 
@@ -58,13 +58,19 @@ static void play(const struct row *row, size_t n, bool behind)
 	policy_done(&policy);
 }
 
-#define ROW(name, said, log, input) { name, SPAN_LIT(input), said, log, false }
-#define CLEAR(name, said, log, input) { name, SPAN_LIT(input), said, log, true }
-#define HELO_LOG "HELO c\n"
+#define ROW(name, said, log, input) \
+	{ \
+		name, SPAN_LIT(input), said, log, false \
+	}
+#define CLEAR(name, said, log, input) \
+	{ \
+		name, SPAN_LIT(input), said, log, true \
+	}
+#define HELO_LOG  "HELO c\n"
 #define LOGIN_LOG "HELO c\nAUTH PLAIN\n"
-#define MAIL_LOG "MAIL <alice@example.org> 0 0\n"
-#define RCPT_LOG "RCPT <b@example.net>\n"
-#define SEND_LOG MAIL_LOG RCPT_LOG "DATA\nEND 17 10\n"
+#define MAIL_LOG  "MAIL <alice@example.org> 0 0\n"
+#define RCPT_LOG  "RCPT <b@example.net>\n"
+#define SEND_LOG  MAIL_LOG RCPT_LOG "DATA\nEND 17 10\n"
 
 static const struct row rows[] = {
 	ROW("one mail", LOGIN_SAID "," SEND_SAID ",221 2.0.0",
@@ -74,9 +80,8 @@ static const struct row rows[] = {
 	    "ehlo c\r\nauth plain " PLAIN "\r\nmail from:<a@b.c>\r\nrCpT tO:<c@d.e>\r\ndata\r\n"
 	    "x\r\n.\r\nquit\r\n"),
 	/* order */
-	ROW("before EHLO",
-	    "220,250 2.0.0,250 2.0.0,252 2.5.0,214 2.0.0,503 5.5.1,503 5.5.1", "",
-	    "RSET\r\nNOOP x\r\nVRFY x\r\nHELP\r\n" MAIL "AUTH PLAIN\r\n"),
+	ROW("before EHLO", "220,250 2.0.0,250 2.0.0,252 2.5.0,214 2.0.0,503 5.5.1,503 5.5.1",
+	    "", "RSET\r\nNOOP x\r\nVRFY x\r\nHELP\r\n" MAIL "AUTH PLAIN\r\n"),
 	ROW("MAIL before AUTH", "220,250,530 5.7.0,530 5.7.0,530 5.7.0", HELO_LOG,
 	    "EHLO c\r\n" MAIL RCPT "DATA\r\n"),
 	ROW("out of order",
@@ -97,7 +102,7 @@ static const struct row rows[] = {
 	ROW("MAIL too big", LOGIN_SAID ",552 5.3.4,503 5.5.1,250 2.1.0",
 	    LOGIN_LOG "MAIL <a@b.c> 1000000 2\n",
 	    LOGIN "MAIL FROM:<a@b.c> SIZE=1000001\r\n" RCPT
-		  "MAIL FROM:<a@b.c> SIZE=1000000 BODY=8BITMIME\r\n"),
+	          "MAIL FROM:<a@b.c> SIZE=1000000 BODY=8BITMIME\r\n"),
 	ROW("null sender", LOGIN_SAID ",250 2.1.0", LOGIN_LOG "MAIL <> 0 0\n",
 	    LOGIN "MAIL FROM:<>\r\n"),
 	/* AUTH */
@@ -172,7 +177,7 @@ static const struct row rows[] = {
 	ROW("smuggling", LOGIN_SAID ",250 2.1.0,250 2.1.5,354,550 5.5.2,250 2.0.0",
 	    LOGIN_LOG MAIL_LOG RCPT_LOG "DATA\nEND 48 24 bare\n",
 	    LOGIN MAIL RCPT "DATA\r\nfirst\n.\r\nMAIL FROM:<smuggled@b.c>\r\n"
-			    "BDAT 5 LAST\r\n.\r\nNOOP\r\n"),
+	                    "BDAT 5 LAST\r\n.\r\nNOOP\r\n"),
 };
 
 static void answers_in_order(void **state)
@@ -203,24 +208,24 @@ static void ehlo_offers_what_may_be_used(void **state)
 	policy_init(&policy, false);
 	policy_feed(&policy, SPAN_LIT("EHLO c\r\n"));
 	check_span("before TLS", buf_span(&policy.said),
-		   SPAN_LIT("220 mail.example.org ESMTP Gatepost\r\n250-mail.example.org\r\n"
-			    "250-PIPELINING\r\n250-SIZE 1000000\r\n250-STARTTLS\r\n"
-			    "250-ENHANCEDSTATUSCODES\r\n250 8BITMIME\r\n"));
+	           SPAN_LIT("220 mail.example.org ESMTP Gatepost\r\n250-mail.example.org\r\n"
+	                    "250-PIPELINING\r\n250-SIZE 1000000\r\n250-STARTTLS\r\n"
+	                    "250-ENHANCEDSTATUSCODES\r\n250 8BITMIME\r\n"));
 	buf_clear(&policy.said);
 	policy_feed(&policy, SPAN_LIT("STARTTLS\r\n"));
 	policy_tls(&policy);
 	buf_clear(&policy.said);
 	policy_feed(&policy, SPAN_LIT("EHLO c\r\n"));
 	check_span("in TLS", buf_span(&policy.said),
-		   SPAN_LIT("250-mail.example.org\r\n250-PIPELINING\r\n250-SIZE 1000000\r\n"
-			    "250-AUTH PLAIN LOGIN\r\n250-ENHANCEDSTATUSCODES\r\n"
-			    "250 8BITMIME\r\n"));
+	           SPAN_LIT("250-mail.example.org\r\n250-PIPELINING\r\n250-SIZE 1000000\r\n"
+	                    "250-AUTH PLAIN LOGIN\r\n250-ENHANCEDSTATUSCODES\r\n"
+	                    "250 8BITMIME\r\n"));
 	policy.rules.mechanisms = SPAN_NONE;
 	buf_clear(&policy.said);
 	policy_feed(&policy, SPAN_LIT("EHLO c\r\n"));
 	check_span("nobody may log in", buf_span(&policy.said),
-		   SPAN_LIT("250-mail.example.org\r\n250-PIPELINING\r\n250-SIZE 1000000\r\n"
-			    "250-ENHANCEDSTATUSCODES\r\n250 8BITMIME\r\n"));
+	           SPAN_LIT("250-mail.example.org\r\n250-PIPELINING\r\n250-SIZE 1000000\r\n"
+	                    "250-ENHANCEDSTATUSCODES\r\n250 8BITMIME\r\n"));
 	policy_done(&policy);
 }
 
@@ -233,8 +238,8 @@ static void prompts_are_exact(void **state)
 	buf_clear(&policy.said);
 	policy_feed(&policy, SPAN_LIT("AUTH PLAIN\r\n*\r\nAUTH LOGIN\r\nYQ==\r\n"));
 	check_span("prompts", buf_span(&policy.said),
-		   SPAN_LIT("334 \r\n501 5.7.0 Authentication cancelled\r\n"
-			    "334 VXNlcm5hbWU6\r\n334 UGFzc3dvcmQ6\r\n"));
+	           SPAN_LIT("334 \r\n501 5.7.0 Authentication cancelled\r\n"
+	                    "334 VXNlcm5hbWU6\r\n334 UGFzc3dvcmQ6\r\n"));
 	policy_done(&policy);
 }
 
@@ -255,7 +260,7 @@ static void tls_forgets(void **state)
 	policy_feed(&policy, SPAN_LIT(MAIL LOGIN MAIL "STARTTLS\r\n"));
 	summarize(buf_span(&policy.said), &codes);
 	check_span("codes", buf_span(&codes),
-		   SPAN_LIT("503 5.5.1,250,235 2.7.0,250 2.1.0,503 5.5.1"));
+	           SPAN_LIT("503 5.5.1,250,235 2.7.0,250 2.1.0,503 5.5.1"));
 	buf_done(&codes);
 	policy_done(&policy);
 }
@@ -265,9 +270,9 @@ static void ps20_hostile_bytes_anywhere(void **state)
 {
 	(void)state;
 	static const char hostile[] = { '\0', '\r', '\v', '\x1b', '\x7f', '\x80', '\xff' };
-	static const char *const commands[] = {
-		"EHLO client.example", "MAIL FROM:<a@b.example>", "RCPT TO:<c@d.example>"
-	};
+	static const char *const commands[] = { "EHLO client.example",
+		                                "MAIL FROM:<a@b.example>",
+		                                "RCPT TO:<c@d.example>" };
 	for (size_t c = 0; c < COUNT(commands); c++) {
 		struct span command = span_str(commands[c]);
 		for (size_t at = 0; at < command.len; at++) {
@@ -285,7 +290,7 @@ static void ps20_hostile_bytes_anywhere(void **state)
 				buf_put_str(&line, "\r\n");
 				policy_feed(&policy, buf_span(&line));
 				CHECK(commands[c], span_starts_nocase(buf_span(&policy.said),
-								      SPAN_LIT("50")));
+				                                      SPAN_LIT("50")));
 				CHECK(commands[c], policy.log.len == 0);
 				buf_done(&line);
 				policy_done(&policy);
@@ -376,15 +381,16 @@ static void too_many_errors_end_the_session(void **state)
 	policy_feed(&policy, SPAN_LIT("A\r\nB\r\nNOOP\r\nC\r\nD\r\n"));
 	summarize(buf_span(&policy.said), &codes);
 	check_span("codes", buf_span(&codes),
-		   SPAN_LIT("220,500 5.5.2,500 5.5.2,250 2.0.0,421 4.7.0"));
+	           SPAN_LIT("220,500 5.5.2,500 5.5.2,250 2.0.0,421 4.7.0"));
 	check_span("log", buf_span(&policy.log), SPAN_LIT("CLOSE TOO_MANY_ERRORS\n"));
 	policy_done(&policy);
 
 	/* A message that was taken wipes the slate; what policy refuses does not count. */
 	policy_init(&policy, true);
 	policy.rules.errors_max = 2;
-	policy_feed(&policy, SPAN_LIT(LOGIN "A\r\nB\r\n" SEND "A\r\nB\r\nMAIL FROM:<a>\r\n"
-				      "MAIL FROM:<a>\r\nMAIL FROM:<\xc3\xa9@b.c>\r\nNOOP\r\n"));
+	policy_feed(&policy,
+	            SPAN_LIT(LOGIN "A\r\nB\r\n" SEND "A\r\nB\r\nMAIL FROM:<a>\r\n"
+	                           "MAIL FROM:<a>\r\nMAIL FROM:<\xc3\xa9@b.c>\r\nNOOP\r\n"));
 	assert_false(policy.closed);
 	policy_done(&policy);
 	buf_done(&codes);
@@ -397,7 +403,7 @@ static void idling_ends_the_session(void **state)
 	policy_init(&policy, true);
 	policy.rules.junk_max = 3;
 	policy_feed(&policy, SPAN_LIT("NOOP\r\nEHLO c\r\nAUTH PLAIN " PLAIN "\r\nRSET\r\n" SEND
-				      "VRFY x\r\nHELP\r\n" SEND "RSET\r\nNOOP\r\n"));
+	                              "VRFY x\r\nHELP\r\n" SEND "RSET\r\nNOOP\r\n"));
 	assert_false(policy.closed);
 	policy_feed(&policy, SPAN_LIT("NOOP\r\n" MAIL "RSET\r\nNOOP\r\n"));
 	assert_true(policy.closed);
@@ -428,7 +434,7 @@ static void waits_for_answers(void **state)
 	smtp_server_answer(server, REPLY_AUTH_UNAVAILABLE, SPAN_NONE);
 	assert_false(smtp_server_next(server, &event));
 	check_span("said", buf_span(out),
-		   SPAN_LIT("454 4.7.0 Temporary authentication failure\r\n250 2.0.0 OK\r\n"));
+	           SPAN_LIT("454 4.7.0 Temporary authentication failure\r\n250 2.0.0 OK\r\n"));
 	assert_true(smtp_server_wants(server));
 	assert_false(smtp_server_is_authenticated(server));
 	policy_done(&policy);
@@ -489,7 +495,7 @@ static void hangs_up_out_of_turn(void **state)
 	assert_int_equal(event.kind, SMTP_EVENT_CLOSE);
 	check_span("why", event.text, SPAN_LIT("SHUTDOWN"));
 	check_span("said", buf_span(smtp_server_output(policy.server)),
-		   SPAN_LIT("421 4.3.2 Server is shutting down\r\n"));
+	           SPAN_LIT("421 4.3.2 Server is shutting down\r\n"));
 	smtp_server_feed(policy.server, SPAN_LIT("NOOP\r\n"));
 	assert_false(smtp_server_next(policy.server, &event));
 	assert_false(smtp_server_wants(policy.server));

@@ -124,7 +124,7 @@ static void parses_arguments(void **state)
 		struct smtp_event event;
 		enum reply reply = parse(span_str(rows[i].line), &event);
 		check_span(rows[i].line, span_str(reply_row(reply)->name),
-			   span_str(reply_row(rows[i].reply)->name));
+		           span_str(reply_row(rows[i].reply)->name));
 		if (rows[i].whole) {
 			check_span(rows[i].line, event.address.whole, span_str(rows[i].whole));
 		}
@@ -188,7 +188,7 @@ static void ps24_parameters_of_mail(void **state)
 		buf_printf(&line, "MAIL FROM:<a@b.example> %s", rows[i].parameters);
 		enum reply reply = parse(buf_span(&line), &event);
 		check_span(rows[i].parameters, span_str(reply_row(reply)->name),
-			   span_str(reply_row(rows[i].reply)->name));
+		           span_str(reply_row(rows[i].reply)->name));
 		if (reply == REPLY_OK) {
 			CHECK(rows[i].parameters, event.size == rows[i].size);
 			CHECK(rows[i].parameters, event.body == rows[i].body);
@@ -277,7 +277,7 @@ static void objects_in_order(void **state)
 		const struct verb *verb = verb_find(span_str(rows[i].verb), &argument);
 		assert_non_null(verb);
 		check_span(rows[i].verb, span_str(reply_row(verb_objection(verb, &now))->name),
-			   span_str(reply_row(rows[i].reply)->name));
+		           span_str(reply_row(rows[i].reply)->name));
 	}
 }
 

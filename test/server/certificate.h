@@ -63,8 +63,9 @@ static inline void certificate_key(struct certificate_folder *folder, const char
                                    EVP_PKEY *key, const char *passphrase)
 {
 	FILE *file = fopen(certificate_file(folder, name), "w");
-	int done = file && PEM_write_PrivateKey(file, key, passphrase ? EVP_aes_128_cbc() : NULL,
-	                                        NULL, 0, NULL, (void *)(uintptr_t)passphrase);
+	int done = file &&
+	           PEM_write_PrivateKey(file, key, passphrase ? EVP_aes_128_cbc() : NULL, NULL,
+	                                0, NULL, (void *)(uintptr_t)passphrase);
 	assert(done);
 	fclose(file);
 }

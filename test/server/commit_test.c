@@ -1,4 +1,5 @@
-/* The writer with a real store: batches, order, one failing job among many, ports and waiting. */
+/* The writer with a real store: batches, order, one failing job among many, ports and waiting.
+ */
 #include "test/store/help.h"
 
 #include <stdatomic.h>
@@ -82,7 +83,8 @@ static void test_wait(void **state)
 
 #define JOBS 700 /* more than a batch */
 
-/* All are served on the port's loop, durable; the damaged one alone is refused, and left no trace. */
+/* All are served on the port's loop, durable; the damaged one alone is refused, and left no
+ * trace. */
 static void test_port(void **state)
 {
 	static struct adder adders[JOBS];
@@ -93,8 +95,13 @@ static void test_port(void **state)
 	struct commit_port *port = commit_port_new(commit, &loop);
 	for (int i = 0; i < JOBS; i++) {
 		adders[i] = (struct adder){
-			.job = { .run = add_run, .done = add_done, .port = port, .bytes = 100, .staged = i % 3 == 0 },
-			.served = &served, .damaged = i == 17,
+			.job = { .run = add_run,
+			         .done = add_done,
+			         .port = port,
+			         .bytes = 100,
+			         .staged = i % 3 == 0 },
+			.served = &served,
+			.damaged = i == 17,
 		};
 		commit_submit(commit, &adders[i].job);
 	}
@@ -123,8 +130,9 @@ static void test_stop_finishes(void **state)
 	struct adder adders[50];
 	int served = 0;
 	for (size_t i = 0; i < 50; i++) {
-		adders[i] = (struct adder){ .job = { .run = add_run, .done = add_done, .bytes = 100 },
-			                    .served = &served };
+		adders[i] =
+		    (struct adder){ .job = { .run = add_run, .done = add_done, .bytes = 100 },
+			            .served = &served };
 		commit_submit(commit, &adders[i].job);
 	}
 	commit_stop(commit);
@@ -155,7 +163,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_wait, place_setup, place_teardown),
 		cmocka_unit_test_setup_teardown(test_port, place_setup, place_teardown),
-		cmocka_unit_test_setup_teardown(test_stop_finishes, place_setup, place_teardown),
+		cmocka_unit_test_setup_teardown(test_stop_finishes, place_setup,
+		                                place_teardown),
 		cmocka_unit_test_setup_teardown(test_full, place_setup, place_teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -90,8 +90,8 @@ static const char issue[] =
 
 /* The least there must be. */
 #define NAMES "hostname = mail.example.org\n"
-#define MTA "smarthost mta { address = 127.0.0.1 }\n"
-#define HEAD NAMES MTA
+#define MTA   "smarthost mta { address = 127.0.0.1 }\n"
+#define HEAD  NAMES MTA
 
 static void the_public_file(void **state)
 {
@@ -231,7 +231,7 @@ static void what_is_taken(void **state)
 		char *is = printed(config, NULL);
 		bool last = strncmp(rows[i][1], "smarthost", 9) == 0;
 		snprintf(want, sizeof want, "hostname = \"mail.example.org\"\n%s%s%s",
-			 last ? "" : rows[i][1], mta, last ? rows[i][1] : "");
+		         last ? "" : rows[i][1], mta, last ? rows[i][1] : "");
 		assert_string_equal(is, want);
 		/* And it reads back as the same. */
 		struct config *again = must_load(is);
@@ -310,7 +310,7 @@ static void what_is_refused(void **state)
 		{ HEAD "data_dir = ${HOME}",
 		  ":3: ${ would be read from the environment: use single quotes" },
 		{ HEAD "data_dir = var/lib", ":3: data_dir: \"var/lib\": must be a path from "
-					     "the root, with a / in front" },
+		                             "the root, with a / in front" },
 		{ HEAD "data_dir = \"/var/lib", ":3: the string does not end on its line" },
 		{ HEAD "data_dir = \"/var\n/lib\"", ":3: the string does not end on its line" },
 		{ HEAD "data_dir = \"/var\\x41\"",
@@ -395,7 +395,7 @@ static void limits_that_are_none(void **state)
 {
 	(void)state;
 	static const char *const rows[] = { "0/30m",  "500",    "",         "500/",  "/30m",
-					    "500/30", "-1/30m", "500/30m,", "500/0s" };
+		                            "500/30", "-1/30m", "500/30m,", "500/0s" };
 	for (size_t i = 0; i < COUNT(rows); i++) {
 		struct error error = { "" };
 		char text[256], want[128];
@@ -415,7 +415,7 @@ static void blocks_have_an_end(void **state)
 	size_t len = strlen(text);
 	for (size_t i = 0; i <= CONFIG_SMARTHOSTS_MAX; i++) {
 		len += (size_t)snprintf(text + len, sizeof text - len,
-					"smarthost m%zu { address = a }\n", i);
+		                        "smarthost m%zu { address = a }\n", i);
 		struct config *config = load_text(text, &error);
 		assert_int_equal(config != NULL, i < CONFIG_SMARTHOSTS_MAX);
 		config_unref(config);
@@ -430,7 +430,7 @@ static void files_that_are_none(void **state)
 	struct error error;
 	assert_null(config_load("/nonexistent/gatepost.conf", &error));
 	assert_string_equal(error.text,
-			    "/nonexistent/gatepost.conf: No such file or directory");
+	                    "/nonexistent/gatepost.conf: No such file or directory");
 	assert_null(config_load("/tmp", &error));
 	assert_string_equal(error.text, "/tmp: Is a directory");
 	static char large[1 << 20];
@@ -461,7 +461,7 @@ static void what_needs_a_restart(void **state)
 		snprintf(text, sizeof text, HEAD "%s", rows[i][0]);
 		struct config *new = must_load(text);
 		assert_int_equal(config_needs_restart(old, new, keys, sizeof keys),
-				 rows[i][1][0] != '\0');
+		                 rows[i][1][0] != '\0');
 		assert_string_equal(keys, rows[i][1]);
 		config_unref(new);
 	}
@@ -571,7 +571,7 @@ static void the_manual(void **state)
 		if (config_rows[i].block != CONFIG_TOP) {
 			char heading[64];
 			snprintf(heading, sizeof heading, "## %s ",
-				 config_blocks[config_rows[i].block].name);
+			         config_blocks[config_rows[i].block].name);
 			start = strstr(made, heading);
 			assert_non_null(start);
 		}

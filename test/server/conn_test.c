@@ -948,8 +948,14 @@ static int all_tear_down(void **state)
 	return 0;
 }
 
-#define IN_CLEAR(f) { #f " in clear", f, set_up, tear_down, NULL }
-#define IN_TLS(f) { #f " in TLS", f, set_up_tls, tear_down, NULL }
+#define IN_CLEAR(f) \
+	{ \
+#f " in clear", f, set_up, tear_down, NULL \
+	}
+#define IN_TLS(f) \
+	{ \
+#f " in TLS", f, set_up_tls, tear_down, NULL \
+	}
 
 static int set_up_tls(void **state)
 {
@@ -962,19 +968,31 @@ static int set_up_tls(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		IN_CLEAR(test_echo), IN_TLS(test_echo),
-		IN_CLEAR(test_group), IN_TLS(test_group),
-		IN_CLEAR(test_injection), IN_CLEAR(test_injection_behind),
-		IN_CLEAR(test_bulk), IN_TLS(test_bulk),
-		IN_CLEAR(test_pause), IN_TLS(test_pause),
-		IN_CLEAR(test_half_close), IN_TLS(test_truncation),
+		IN_CLEAR(test_echo),
+		IN_TLS(test_echo),
+		IN_CLEAR(test_group),
+		IN_TLS(test_group),
+		IN_CLEAR(test_injection),
+		IN_CLEAR(test_injection_behind),
+		IN_CLEAR(test_bulk),
+		IN_TLS(test_bulk),
+		IN_CLEAR(test_pause),
+		IN_TLS(test_pause),
+		IN_CLEAR(test_half_close),
+		IN_TLS(test_truncation),
 		IN_TLS(test_handshake_faults),
-		IN_CLEAR(test_abort), IN_TLS(test_abort),
-		IN_CLEAR(test_end_within), IN_CLEAR(test_end_while_connecting),
-		IN_CLEAR(test_refused), IN_CLEAR(test_deadline),
-		IN_CLEAR(test_close_flushes), IN_CLEAR(test_close_cuts),
-		IN_CLEAR(test_last_answer), IN_CLEAR(test_many_drops),
-		IN_CLEAR(test_mapped), IN_TLS(test_idle_memory),
+		IN_CLEAR(test_abort),
+		IN_TLS(test_abort),
+		IN_CLEAR(test_end_within),
+		IN_CLEAR(test_end_while_connecting),
+		IN_CLEAR(test_refused),
+		IN_CLEAR(test_deadline),
+		IN_CLEAR(test_close_flushes),
+		IN_CLEAR(test_close_cuts),
+		IN_CLEAR(test_last_answer),
+		IN_CLEAR(test_many_drops),
+		IN_CLEAR(test_mapped),
+		IN_TLS(test_idle_memory),
 	};
 	return cmocka_run_group_tests(tests, all_set_up, all_tear_down);
 }

@@ -153,7 +153,7 @@ static void wait_for_mails(unsigned n)
 	for (size_t i = 0; fake_count(&bench->fake, &bench->fake.nmails) < n; i++) {
 		if (i == PATIENCE) {
 			fail_msg("%u of %u mails came",
-				 fake_count(&bench->fake, &bench->fake.nmails), n);
+			         fake_count(&bench->fake, &bench->fake.nmails), n);
 		}
 		usleep(5000);
 	}
@@ -284,7 +284,7 @@ static void test_deferred(void **state)
 {
 	(void)state;
 	fake_rules(&bench->fake,
-		   (const struct fake_rule[]){ { "MAIL", "451 4.3.0 later", 1 }, { 0 } });
+	           (const struct fake_rule[]){ { "MAIL", "451 4.3.0 later", 1 }, { 0 } });
 	start();
 	struct put first = put_of("alice@example.org", "Subject: first\r\n\r\n");
 	struct put second = put_of("alice@example.org", "Subject: second\r\n\r\n");
@@ -320,9 +320,9 @@ static void test_SH04_mixed(void **state)
 	static struct queue_recipient recipients[3];
 	static const char *const addresses[] = { "good@x.org", "grey@x.org", "gone@x.org" };
 	fake_rules(&bench->fake,
-		   (const struct fake_rule[]){ { "RCPT TO:<grey", "450 4.2.1 grey", 1 },
-					       { "RCPT TO:<gone", "550 5.1.1 unknown", 0 },
-					       { 0 } });
+	           (const struct fake_rule[]){ { "RCPT TO:<grey", "450 4.2.1 grey", 1 },
+	                                       { "RCPT TO:<gone", "550 5.1.1 unknown", 0 },
+	                                       { 0 } });
 	struct put put = put_of("alice@example.org", "Subject: mixed\r\n\r\n");
 	for (size_t i = 0; i < 3; i++) {
 		recipients[i] = (struct queue_recipient){ .address = span_str(addresses[i]) };
@@ -347,7 +347,7 @@ static void test_no_double_bounce(void **state)
 {
 	(void)state;
 	fake_rules(&bench->fake,
-		   (const struct fake_rule[]){ { "RCPT", "550 5.1.1 no", 0 }, { 0 } });
+	           (const struct fake_rule[]){ { "RCPT", "550 5.1.1 no", 0 }, { 0 } });
 	struct put null = put_of("alice@example.org", "Subject: null\r\n\r\n");
 	struct put own = put_of("alice@example.org", "Subject: own\r\n\r\n");
 	null.entry.sender = SPAN_NONE;
@@ -394,7 +394,7 @@ static void test_SH20_held_in_flight(void **state)
 {
 	(void)state;
 	fake_rules(&bench->fake,
-		   (const struct fake_rule[]){ { "RCPT", "", 1 }, { "DATA", "", 1 }, { 0 } });
+	           (const struct fake_rule[]){ { "RCPT", "", 1 }, { "DATA", "", 1 }, { 0 } });
 	start();
 	struct put put = put_of("alice@example.org", "Subject: held\r\n\r\n");
 	commit_put(&put);
@@ -550,7 +550,7 @@ static void test_stop(void **state)
 {
 	(void)state;
 	fake_rules(&bench->fake,
-		   (const struct fake_rule[]){ { "RCPT", "", 0 }, { "DATA", "", 0 }, { 0 } });
+	           (const struct fake_rule[]){ { "RCPT", "", 0 }, { "DATA", "", 0 }, { 0 } });
 	start();
 	for (size_t i = 0; i < 20; i++) {
 		struct put put = put_of("a@x.org", "Subject: stopped\r\n\r\n");

@@ -32,7 +32,8 @@ static void test_each_once(void **state)
 	envelope_init(&envelope);
 	for (size_t i = 0; i < COUNT(rows); i++) {
 		struct address address = parse(rows[i].recipient);
-		CHECK(rows[i].recipient, envelope_has(&envelope, &address) == (rows[i].want == ENVELOPE_KNOWN));
+		CHECK(rows[i].recipient,
+		      envelope_has(&envelope, &address) == (rows[i].want == ENVELOPE_KNOWN));
 		CHECK(rows[i].recipient, envelope_add(&envelope, &address) == rows[i].want);
 		want += rows[i].want == ENVELOPE_ADDED;
 		CHECK(rows[i].recipient, envelope.nrecipients == want);

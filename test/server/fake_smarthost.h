@@ -70,7 +70,7 @@ static inline void fake_close(struct fake *fake, struct fake_link *link)
 
 /* False when the link was cut. */
 static inline int fake_say(struct fake *fake, struct fake_link *link, const char *line,
-			   const char *otherwise)
+                           const char *otherwise)
 {
 	const char *reply = otherwise;
 	for (size_t i = 0; i < FAKE_RULES && fake->rules[i].prefix; i++) {
@@ -86,8 +86,8 @@ static inline int fake_say(struct fake *fake, struct fake_link *link, const char
 	int cut = len && reply[len - 1] == '!';
 	if (len - (size_t)cut) {
 		char bytes[65536];
-		int n =
-		    snprintf(bytes, sizeof bytes, "%.*s\r\n", (int)(len - (size_t)cut), reply);
+		int n = snprintf(bytes, sizeof bytes, "%.*s\r\n", (int)(len - (size_t)cut),
+		                 reply);
 		if (send(link->fd, bytes, (size_t)n, MSG_NOSIGNAL) < 0) {
 			cut = 1;
 		}
@@ -98,7 +98,7 @@ static inline int fake_say(struct fake *fake, struct fake_link *link, const char
 		link->in_text = 1;
 	} else if (strncmp(line, "RCPT TO:", 8) == 0 && reply[0] == '2') {
 		snprintf(link->to + strlen(link->to), sizeof link->to - strlen(link->to),
-			 "%.*s", (int)strcspn(line + 8, " "), line + 8);
+		         "%.*s", (int)strcspn(line + 8, " "), line + 8);
 	}
 	return !cut;
 }
@@ -110,12 +110,12 @@ static inline int fake_command(struct fake *fake, struct fake_link *link, const 
 	}
 	if (strncmp(line, "MAIL FROM:", 10) == 0) {
 		snprintf(link->from, sizeof link->from, "%.*s", (int)strcspn(line + 10, " "),
-			 line + 10);
+		         line + 10);
 		link->to[0] = '\0';
 	}
 	if (strcmp(line, "DATA") == 0) {
 		return fake_say(fake, link, line,
-				link->to[0] ? "354 go on" : "554 5.5.1 no recipients");
+		                link->to[0] ? "354 go on" : "554 5.5.1 no recipients");
 	}
 	if (strcmp(line, "QUIT") == 0) {
 		return fake_say(fake, link, line, "221 2.0.0 bye!");
@@ -160,7 +160,7 @@ static inline int fake_work(struct fake *fake, struct fake_link *link)
 			}
 		}
 		const char *end = link->in_text ? memmem(link->in, link->len, "\r\n.\r\n", 5)
-						: memmem(link->in, link->len, "\r\n", 2);
+		                                : memmem(link->in, link->len, "\r\n", 2);
 		if (!end) {
 			return 1;
 		}
@@ -168,7 +168,7 @@ static inline int fake_work(struct fake *fake, struct fake_link *link)
 		size_t whole = len + (link->in_text ? 5 : 2);
 		char *copy = strndup(link->in, len);
 		int alive = link->in_text ? fake_text(fake, link, len + 2)
-					  : fake_command(fake, link, copy);
+		                          : fake_command(fake, link, copy);
 		free(copy);
 		if (!alive) {
 			return 0;
@@ -207,8 +207,8 @@ static inline void fake_accept(struct fake *fake)
 			fake->connections++;
 			fake->at_once++;
 			fake->most_at_once = fake->at_once > fake->most_at_once
-						 ? fake->at_once
-						 : fake->most_at_once;
+			                         ? fake->at_once
+			                         : fake->most_at_once;
 			fake_say(fake, &fake->links[i], "<", "220 fake ESMTP");
 			return;
 		}
@@ -225,8 +225,8 @@ static inline void *fake_run(void *context)
 			{ .fd = fake->wake[0], .events = POLLIN },
 		};
 		for (size_t i = 0; i < FAKE_LINKS; i++) {
-			polled[i + 2] =
-			    (struct pollfd){ .fd = fake->links[i].fd, .events = POLLIN };
+			polled[i + 2] = (struct pollfd){ .fd = fake->links[i].fd,
+				                         .events = POLLIN };
 		}
 		poll(polled, FAKE_LINKS + 2, -1);
 		pthread_mutex_lock(&fake->lock);
@@ -251,7 +251,7 @@ static inline void *fake_run(void *context)
 static inline void fake_start(struct fake *fake, unsigned port, int dead)
 {
 	struct sockaddr_in address = { .sin_family = AF_INET,
-				       .sin_port = htons((uint16_t)port) };
+		                       .sin_port = htons((uint16_t)port) };
 	socklen_t size = sizeof address;
 	int one = 1;
 	memset(fake, 0, sizeof *fake);

@@ -96,7 +96,7 @@ static int knock(unsigned port)
 static struct config config_of(const char *address, unsigned port)
 {
 	struct config config = { .nlisteners = 1 };
-	config.listener[0].name = (char *)(uintptr_t)"submission";
+	config.listener[0].name = (char *)(uintptr_t) "submission";
 	config.listener[0].address[0] = (char *)(uintptr_t)address;
 	config.listener[0].naddresses = 1;
 	config.listener[0].port = port;
@@ -126,8 +126,8 @@ static void test_faults(void **state)
 		assert_null(listener_bind(&config, &error));
 		char text[200];
 		bool v6 = strchr(rows[i].address, ':');
-		snprintf(text, sizeof(text), v6 ? "listen submission: [%s]:%u: %s"
-		                                : "listen submission: %s:%u: %s",
+		snprintf(text, sizeof(text),
+		         v6 ? "listen submission: [%s]:%u: %s" : "listen submission: %s:%u: %s",
 		         rows[i].address, rows[i].port, rows[i].fault);
 		assert_int_equal(strncmp(error.text, text, strlen(text)), 0);
 	}

@@ -33,7 +33,7 @@ static struct log logged(void (*body)(const void *), const void *argument, bool 
 	if (child == 0) {
 		char stream[64];
 		snprintf(stream, sizeof stream, "%llu:%llu", (unsigned long long)info.st_dev,
-			 (unsigned long long)info.st_ino + !journal);
+		         (unsigned long long)info.st_ino + !journal);
 		setenv("JOURNAL_STREAM", stream, 1);
 		dup2(fd, STDERR_FILENO);
 		body(argument);
@@ -247,8 +247,8 @@ static void all_arrive_in_order(void **state)
 	for (int i = 0; i < THREADS * LINES; i++) {
 		assert_int_equal(
 		    sscanf(at,
-			   "<6>event=many thread=%d line=%d text=\"as long as others are\"%n",
-			   &thread, &line, &used),
+		           "<6>event=many thread=%d line=%d text=\"as long as others are\"%n",
+		           &thread, &line, &used),
 		    2);
 		assert_in_range(thread, 0, THREADS - 1);
 		assert_int_equal(line, next[thread]++);
@@ -280,7 +280,7 @@ static void flood(const struct pipes *pipes, bool gone)
 	log_start();
 	for (int i = 0; i < FLOOD; i++) {
 		log_fault(LOG_LEVEL_INFO, "flood",
-			  "a line of about a hundred bytes, so that memory would show it");
+		          "a line of about a hundred bytes, so that memory would show it");
 	}
 	dropped = log_dropped();
 	bool told = write(pipes->word[1], &dropped, sizeof dropped) == sizeof dropped;

@@ -60,7 +60,7 @@ static struct queue_recipient recipients[] = {
 
 /* Puts a mail of `size` bytes of text behind its header, and makes the report on it. */
 static enum store_result report_on(struct place *place, uint64_t id, size_t size,
-				   struct buf *out)
+                                   struct buf *out)
 {
 	struct buf text;
 	buf_init(&text, 1 << 20);
@@ -104,7 +104,7 @@ static void test_report(void **state)
 		buf_init(&out, 1 << 20);
 		assert_int_equal(report_on(*state, i + 1, rows[i].size, &out), STORE_OK);
 		assert_true(has(&out, "To: <alice@example.org>") ||
-			    has(&out, "To: alice@example.org"));
+		            has(&out, "To: alice@example.org"));
 		assert_true(has(&out, "gone@example.net"));
 		assert_true(has(&out, "550 5.1.1 no such user"));
 		assert_true(has(&out, "late@example.net"));

@@ -11,7 +11,7 @@
 #include "store/journal.h"
 #include "test/store/queue_help.h"
 
-#define NOW ((int64_t)1000000)
+#define NOW      ((int64_t)1000000)
 #define LIFETIME ((int64_t)3600000)
 
 static const int64_t retry[] = { 30000, 60000, 120000 };
@@ -27,8 +27,8 @@ static struct queue_entry entry_with(const char *states)
 	for (size_t i = 0; i < n; i++) {
 		recipients[i] = (struct queue_recipient){
 			.address = span_str(addresses[i]),
-			.state =
-			    (enum queue_recipient_state)(strchr(letters, states[i]) - letters),
+			.state = (enum queue_recipient_state)(strchr(letters, states[i]) -
+			                                      letters),
 		};
 	}
 	return (struct queue_entry){
@@ -157,9 +157,9 @@ static void test_mail(void **state)
 		    !is_when(rows[i].report, entry.report_at, 0, &entry) ||
 		    entry.attempts != rows[i].attempts + rows[i].counted) {
 			fail_msg("row %zu: %s changed %d next %+lld report %+lld attempts %u",
-				 i, states_of(&entry), changed,
-				 (long long)(entry.next_at - NOW),
-				 (long long)(entry.report_at - NOW), entry.attempts);
+			         i, states_of(&entry), changed,
+			         (long long)(entry.next_at - NOW),
+			         (long long)(entry.report_at - NOW), entry.attempts);
 		}
 	}
 }
@@ -202,8 +202,8 @@ static void test_duty(void **state)
 		entry.next_at = rows[i].next_at;
 		entry.report_at = rows[i].report_at;
 		entry.failed_at = rows[i].failed_at;
-		enum outcome_duty duty =
-		    outcome_duty(&entry, NOW, LIFETIME, !rows[i].unreachable);
+		enum outcome_duty duty = outcome_duty(&entry, NOW, LIFETIME,
+		                                      !rows[i].unreachable);
 		if (duty != rows[i].duty) {
 			fail_msg("row %zu: %d", i, duty);
 		}
@@ -289,7 +289,7 @@ static void test_one_report(void **state)
 {
 	(void)state;
 	static const char *const attempts[] = { "550 450 450", "- 550 450", "- - 450",
-						"- - 550" };
+		                                "- - 550" };
 	struct queue_entry entry = entry_with("PPP");
 	struct outcome_result results[4];
 	int64_t now = NOW;
@@ -321,11 +321,11 @@ static void test_job(void **state)
 {
 	struct place *place = *state;
 	struct outcome_result sent = { .recipient = 0,
-				       .code = 250,
-				       .answer = SPAN_LIT("queued") };
+		                       .code = 250,
+		                       .answer = SPAN_LIT("queued") };
 	struct outcome_result later = { .recipient = 0,
-					.code = 451,
-					.answer = SPAN_LIT("later") };
+		                        .code = 451,
+		                        .answer = SPAN_LIT("later") };
 	struct outcome outcome = outcome_of(OUTCOME_MAIL);
 	outcome.id = 7;
 	outcome.results = &later;

@@ -147,7 +147,7 @@ static void reading(void **state)
 		if (!want) {
 			char text[256];
 			snprintf(text, sizeof text,
-				 "%s: user %s cannot read it: Permission denied", path, USER);
+			         "%s: user %s cannot read it: Permission denied", path, USER);
 			assert_string_equal(error.text, text);
 		}
 		unlink(path);
@@ -203,7 +203,7 @@ static int drop_for_good(void)
 	/* Again, it is nothing. */
 	return root && open("/etc/shadow", O_RDONLY) >= 0 ? 5
 	       : privs_drop(USER, &error)                 ? 0
-							  : 6;
+	                                                  : 6;
 }
 
 static int enter_and_leave(void)

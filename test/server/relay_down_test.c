@@ -104,8 +104,8 @@ static void test_crowded(void **state)
 	open_one();
 	/* The first link's 220, then two more, then no. */
 	fake_rules(&fakes[0], (const struct fake_rule[]){ { "<", "220 come in", 3 },
-							  { "<", "421 4.7.0 too many!", 0 },
-							  { 0 } });
+	                                                  { "<", "421 4.7.0 too many!", 0 },
+	                                                  { 0 } });
 	for (size_t i = 0; i < COUNT(parcels); i++) {
 		parcels[i] = parcel_of(TEXT);
 		send_parcel(&parcels[i]);

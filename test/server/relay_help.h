@@ -17,7 +17,7 @@
 #include "test/server/fake_smarthost.h"
 #include "test/store/help.h"
 
-#define TEXT "Subject: x\r\n\r\n.dot\r\nline\r\n"
+#define TEXT        "Subject: x\r\n\r\n.dot\r\nline\r\n"
 #define PATIENCE_MS 20000 /* of a test that would hang */
 
 static struct fake fakes[2];
@@ -47,13 +47,13 @@ static inline void done(void *owner, struct relay_mail *mail)
 	parcel->done = true;
 	ndone++;
 	int n = snprintf(parcel->result, sizeof parcel->result, "%s%s", names[mail->outcome],
-			 mail->maybe_sent ? "?" : "");
+	                 mail->maybe_sent ? "?" : "");
 	for (size_t i = 0; mail->results && i < mail->envelope.nrecipients; i++) {
 		n += snprintf(parcel->result + n, sizeof parcel->result - (size_t)n, "%s%u",
-			      i ? "," : " ", mail->results[i].code);
+		              i ? "," : " ", mail->results[i].code);
 	}
 	snprintf(parcel->text, sizeof parcel->text, "%s",
-		 mail->results ? mail->results[0].text : mail->reason);
+	         mail->results ? mail->results[0].text : mail->reason);
 }
 
 static inline void room(void *owner, bool back)
@@ -102,7 +102,7 @@ static inline void run_for(uint64_t ms)
 }
 
 static inline void make_config(size_t nsmarthosts, const char *const *addresses,
-			       unsigned connections)
+                               unsigned connections)
 {
 	static char names[2][4] = { "one", "two" };
 	static char hostname[] = "gatepost.example.org";
@@ -127,7 +127,7 @@ static inline void make_config(size_t nsmarthosts, const char *const *addresses,
 }
 
 static inline void open_relay(size_t nsmarthosts, const char *const *addresses,
-			      unsigned connections)
+                              unsigned connections)
 {
 	make_config(nsmarthosts, addresses, connections);
 	ndone = nroom = nback = 0;

@@ -117,7 +117,7 @@ static void test_text_from_the_store(void **state)
 		struct store_txn *txn = writing(store);
 		uint32_t next;
 		assert_int_equal(body_put(txn, i + 1, 0, span_of(text, sizes[i]), &next),
-				 STORE_OK);
+		                 STORE_OK);
 		commit(txn);
 		struct parcel parcel = parcel_of("");
 		parcel.mail.body_id = i + 1;
@@ -203,8 +203,8 @@ static void test_SH18_rset_refused(void **state)
 	(void)state;
 	struct parcel first = parcel_of(TEXT), second = parcel_of(TEXT);
 	fake_rules(&fakes[0], (const struct fake_rule[]){ { "RSET", "500 what", 0 },
-							  { "RCPT", "450 4.2.1 grey", 3 },
-							  { 0 } });
+	                                                  { "RCPT", "450 4.2.1 grey", 3 },
+	                                                  { 0 } });
 	open_one();
 	send_parcel(&first);
 	send_parcel(&second);
@@ -227,7 +227,7 @@ static void test_stop(void **state)
 	assert_result(&waits, "stopped");
 	/* Before the final dot: RCPT is not answered. */
 	fake_rules(&fakes[0],
-		   (const struct fake_rule[]){ { "RCPT", "", 0 }, { "DATA", "", 0 }, { 0 } });
+	           (const struct fake_rule[]){ { "RCPT", "", 0 }, { "DATA", "", 0 }, { 0 } });
 	send_parcel(&silent);
 	run_for(50);
 	assert_false(silent.done);
@@ -253,9 +253,9 @@ static void test_tls_fails(void **state)
 	(void)state;
 	struct parcel parcel = parcel_of(TEXT);
 	fake_rules(&fakes[0],
-		   (const struct fake_rule[]){ { "EHLO", "250-fake\r\n250 STARTTLS", 0 },
-					       { "STARTTLS", "220 go", 0 },
-					       { 0 } });
+	           (const struct fake_rule[]){ { "EHLO", "250-fake\r\n250 STARTTLS", 0 },
+	                                       { "STARTTLS", "220 go", 0 },
+	                                       { 0 } });
 	open_one();
 	send_parcel(&parcel);
 	run_until_done(1);

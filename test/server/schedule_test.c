@@ -39,7 +39,7 @@ static void assert_picked(size_t n, const char *want)
 	struct schedule_item item;
 	for (size_t i = 0; i < n && schedule_pick(schedule, &item); i++) {
 		at += (size_t)snprintf(text + at, sizeof text - at, "%s%llu", at ? " " : "",
-				       (unsigned long long)item.id);
+		                       (unsigned long long)item.id);
 		buf_done(&item.body);
 	}
 	assert_string_equal(text, want);
@@ -272,15 +272,15 @@ static void test_retry(void **state)
 	for (size_t i = 0; i < COUNT(rows); i++) {
 		int64_t seen_least = INT64_MAX, seen_most = 0;
 		for (uint32_t random = 0; random < 2000000; random += 997) {
-			int64_t in =
-			    schedule_retry(rows[i].retry, rows[i].n, rows[i].tries, random);
+			int64_t in = schedule_retry(rows[i].retry, rows[i].n, rows[i].tries,
+			                            random);
 			assert_true(in >= rows[i].least && in <= rows[i].most);
 			seen_least = in < seen_least ? in : seen_least;
 			seen_most = in > seen_most ? in : seen_most;
 		}
 		/* Jitter is there at all. */
 		assert_true(rows[i].least == rows[i].most ||
-			    seen_most - seen_least > rows[i].least / 10);
+		            seen_most - seen_least > rows[i].least / 10);
 	}
 }
 

@@ -113,8 +113,8 @@ static void test_lives(void **state)
 		    smarthost_may_open(&host, now) != rows[i].may_open ||
 		    smarthost_room(&host, now) != rows[i].room) {
 			fail_msg("\"%s\": down %d, may open %d, room %zu", rows[i].life,
-				 smarthost_is_down(&host), smarthost_may_open(&host, now),
-				 smarthost_room(&host, now));
+			         smarthost_is_down(&host), smarthost_may_open(&host, now),
+			         smarthost_room(&host, now));
 		}
 	}
 }
@@ -130,7 +130,7 @@ static void test_backoff_grows(void **state)
 		for (size_t i = 0; i < COUNT(waits); i++) {
 			struct smarthost_backoff backoff = backoff_for(waits[i]);
 			assert_int_equal(smarthost_unreached(&host, &backoff, now, "refused"),
-					 SMARTHOST_DOWN);
+			                 SMARTHOST_DOWN);
 			assert_int_equal(host.hold_until - now, waits[i]);
 			assert_int_equal(host.failures, i + 1);
 			now = host.hold_until;

@@ -291,7 +291,8 @@ static void test_settings(void **state)
 	};
 	for (size_t i = 0; i < COUNT(rows); i++) {
 		struct tls_context *context = rows[i].rsa
-		    ? load("rsa-cert.pem", "rsa.pem", NULL) : tls_context_ref(server_context);
+		                                  ? load("rsa-cert.pem", "rsa.pem", NULL)
+		                                  : tls_context_ref(server_context);
 		struct odd_client odd;
 		odd_begin(&odd, context, rows[i].version, rows[i].ciphers, rows[i].groups);
 		assert_int_equal(odd_shake(&odd), rows[i].cipher ? TLS_UP : TLS_FAILED);
@@ -414,8 +415,12 @@ static void test_server_name(void **state)
 		const char *name;
 		bool sent;
 	} rows[] = {
-		{ "mail.example.org", true }, { "192.0.2.1", false }, { "2001:db8::1", false },
-		{ "", false },                { NULL, false },        { "1.example", true },
+		{ "mail.example.org", true },
+		{ "192.0.2.1", false },
+		{ "2001:db8::1", false },
+		{ "", false },
+		{ NULL, false },
+		{ "1.example", true },
 	};
 	for (size_t i = 0; i < COUNT(rows); i++) {
 		struct tls *tls = tls_new(client_context, rows[i].name);
@@ -425,7 +430,7 @@ static void test_server_name(void **state)
 		tls_work(tls, &none);
 		assert_true(tls_output(tls, &hello));
 		bool sent = rows[i].name && *rows[i].name &&
-		    memmem(hello.ptr, hello.len, rows[i].name, strlen(rows[i].name));
+		            memmem(hello.ptr, hello.len, rows[i].name, strlen(rows[i].name));
 		assert_int_equal(sent, rows[i].sent);
 		buf_done(&hello);
 		tls_free(tls);

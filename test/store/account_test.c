@@ -47,8 +47,8 @@ static void round_trip(void **state)
 static void nobody(void **state)
 {
 	const struct span names[] = {
-		SPAN_LIT("bob"), SPAN_LIT("alic"), SPAN_LIT("alicee"), SPAN_NONE,
-		span_of(long_name, 256),
+		SPAN_LIT("bob"), SPAN_LIT("alic"),        SPAN_LIT("alicee"),
+		SPAN_NONE,       span_of(long_name, 256),
 	};
 	struct place *place = *state;
 	struct store_txn *txn = writing(place->store);
@@ -143,8 +143,8 @@ static void fields_of_a_newer_version_stay(void **state)
 static void damaged_rows(void **state)
 {
 	static const struct span rows[] = {
-		SPAN_LIT(""), SPAN_LIT("\2"), SPAN_LIT("\1\0\5abc"), SPAN_LIT("\1\0"),
-		SPAN_LIT("garbage"),
+		SPAN_LIT(""),     SPAN_LIT("\2"),      SPAN_LIT("\1\0\5abc"),
+		SPAN_LIT("\1\0"), SPAN_LIT("garbage"),
 	};
 	struct place *place = *state;
 	for (size_t i = 0; i < COUNT(rows); i++) {

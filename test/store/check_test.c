@@ -207,12 +207,11 @@ static void assert_report(size_t row, const struct check_report *have,
 {
 	if (memcmp(have, want, sizeof *have) != 0) {
 		fail_msg("row %zu: %llu entries, %llu ready, %llu held, %llu orphans, "
-		         "%llu mended, %llu damaged", row,
-		         (unsigned long long)have->entries, (unsigned long long)have->ready,
-		         (unsigned long long)have->held,
+		         "%llu mended, %llu damaged",
+		         row, (unsigned long long)have->entries,
+		         (unsigned long long)have->ready, (unsigned long long)have->held,
 		         (unsigned long long)have->orphan_bodies,
-		         (unsigned long long)have->mended,
-		         (unsigned long long)have->damaged);
+		         (unsigned long long)have->mended, (unsigned long long)have->damaged);
 	}
 }
 

@@ -4,12 +4,21 @@
 
 static const struct queue_recipient recipients[] = {
 	{ .address = { "a@x", 3 }, .state = RECIPIENT_PENDING },
-	{ .address = { "b@x", 3 }, .state = RECIPIENT_SENT, .code = 250,
-	  .status = { "2.0.0", 5 }, .answer = { "queued as 7F2", 13 } },
-	{ .address = { "c@x", 3 }, .state = RECIPIENT_SENT, .code = 250,
-	  .status = { "2.0.0", 5 }, .answer = { "queued as 7F2", 13 } },
-	{ .address = { "d@x", 3 }, .state = RECIPIENT_REPORTED, .code = 550,
-	  .status = { "5.1.1", 5 }, .answer = { "no such user", 12 } },
+	{ .address = { "b@x", 3 },
+	  .state = RECIPIENT_SENT,
+	  .code = 250,
+	  .status = { "2.0.0", 5 },
+	  .answer = { "queued as 7F2", 13 } },
+	{ .address = { "c@x", 3 },
+	  .state = RECIPIENT_SENT,
+	  .code = 250,
+	  .status = { "2.0.0", 5 },
+	  .answer = { "queued as 7F2", 13 } },
+	{ .address = { "d@x", 3 },
+	  .state = RECIPIENT_REPORTED,
+	  .code = 550,
+	  .status = { "5.1.1", 5 },
+	  .answer = { "no such user", 12 } },
 };
 
 static struct journal_row message(int64_t at, uint64_t id)
@@ -57,7 +66,10 @@ static void round_trip(void **state)
 		message(1, 7),
 		message(1, 8),
 		message(2, 3),
-		{ .kind = JOURNAL_ADMIN, .at = 5, .wall = 6, .id = 9,
+		{ .kind = JOURNAL_ADMIN,
+		  .at = 5,
+		  .wall = 6,
+		  .id = 9,
 		  .text = SPAN_LIT("account limit alice 1500/30m") },
 		message(INT64_MAX, UINT64_MAX),
 	};

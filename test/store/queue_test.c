@@ -56,14 +56,24 @@ static struct queue_recipient mixed[] = {
 	{ .address = { "a@x", 3 } },
 	{ .address = { "b@x", 3 }, .state = RECIPIENT_SENT, .code = 250 },
 	{ .address = { "c@x", 3 }, .state = RECIPIENT_SENT, .code = 250 },
-	{ .address = { "d@x", 3 }, .state = RECIPIENT_FAILED, .code = 250,
+	{ .address = { "d@x", 3 },
+	  .state = RECIPIENT_FAILED,
+	  .code = 250,
 	  .status = { "2.0.0", 5 } },
-	{ .address = { "e@x", 3 }, .state = RECIPIENT_FAILED, .code = 550,
+	{ .address = { "e@x", 3 },
+	  .state = RECIPIENT_FAILED,
+	  .code = 550,
 	  .status = { "2.0.0", 5 } },
-	{ .address = { "f@x", 3 }, .state = RECIPIENT_REPORTED, .code = 550,
-	  .status = { "2.0.0", 5 }, .answer = { "why", 3 } },
-	{ .address = { "", 0 }, .state = RECIPIENT_REPORTED, .code = 550,
-	  .status = { "2.0.0", 5 }, .answer = { "why", 3 } },
+	{ .address = { "f@x", 3 },
+	  .state = RECIPIENT_REPORTED,
+	  .code = 550,
+	  .status = { "2.0.0", 5 },
+	  .answer = { "why", 3 } },
+	{ .address = { "", 0 },
+	  .state = RECIPIENT_REPORTED,
+	  .code = 550,
+	  .status = { "2.0.0", 5 },
+	  .answer = { "why", 3 } },
 	{ .address = { "g@x", 3 } },
 	{ .address = { "h@x", 3 }, .answer = { "only a text", 11 } },
 	{ .address = { "i@x", 3 }, .code = 4294967295u },
@@ -222,8 +232,8 @@ static void due_order(void **state)
 		int64_t next_at;
 		enum queue_state state;
 	} table[] = {
-		{ 5, 300, QUEUE_READY }, { 9, 100, QUEUE_READY },    { 1, 300, QUEUE_READY },
-		{ 2, 200, QUEUE_HELD },  { 3, 65536, QUEUE_READY },  { 4, 0, QUEUE_READY },
+		{ 5, 300, QUEUE_READY }, { 9, 100, QUEUE_READY },       { 1, 300, QUEUE_READY },
+		{ 2, 200, QUEUE_HELD },  { 3, 65536, QUEUE_READY },     { 4, 0, QUEUE_READY },
 		{ 6, 255, QUEUE_READY }, { 7, 1ll << 40, QUEUE_READY },
 	};
 	struct place *place = *state;
@@ -318,7 +328,8 @@ static void update(void **state)
 	struct place *place = *state;
 	for (size_t i = 0; i < COUNT(table); i++) {
 		struct queue_recipient two[] = {
-			{ .address = SPAN_LIT("a@x") }, { .address = SPAN_LIT("b@x") },
+			{ .address = SPAN_LIT("a@x") },
+			{ .address = SPAN_LIT("b@x") },
 		};
 		struct store_txn *txn = writing(place->store);
 		struct queue_entry entry = entry_of(7, "alice", 2 * BODY_ROW + 1, 100);
@@ -421,8 +432,9 @@ static void lists(void **state)
 		uint64_t id;
 		const char *account;
 	} entries[] = {
-		{ 0, "a" }, { 1, "ab" }, { 255, "a" }, { 256, "a.b" }, { 7, "a" },
-		{ 0x6100000000000000, "a" }, { UINT64_MAX, "ab" }, { 9, "" },
+		{ 0, "a" },           { 1, "ab" }, { 255, "a" },
+		{ 256, "a.b" },       { 7, "a" },  { 0x6100000000000000, "a" },
+		{ UINT64_MAX, "ab" }, { 9, "" },
 	};
 	static const struct {
 		const char *account;
@@ -463,7 +475,9 @@ static void lists(void **state)
 static void damaged_row(void **state)
 {
 	static const struct span rows[] = {
-		SPAN_LIT(""), SPAN_LIT("\1"), SPAN_LIT("\2\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0"),
+		SPAN_LIT(""),
+		SPAN_LIT("\1"),
+		SPAN_LIT("\2\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0"),
 		SPAN_LIT("all garbage, but long enough for a head"),
 	};
 	struct place *place = *state;
@@ -536,13 +550,27 @@ static void ids(void **state)
 		uint64_t id;
 		const char *text;
 	} table[] = {
-		{ 0, "0" }, { 31, "z" }, { 32, "10" }, { 18, "j" }, { 20, "m" }, { 27, "v" },
+		{ 0, "0" },
+		{ 31, "z" },
+		{ 32, "10" },
+		{ 18, "j" },
+		{ 20, "m" },
+		{ 27, "v" },
 		{ 1700000000000ull << 10, "1hf7yat0000" },
 		{ UINT64_MAX, "fzzzzzzzzzzzz" },
 	};
 	static const char *const none[] = {
-		"", "i", "l", "o", "u", "1 ", "-1", "g000000000000", "zzzzzzzzzzzzz",
-		"10000000000000", "1\xc3\xa9",
+		"",
+		"i",
+		"l",
+		"o",
+		"u",
+		"1 ",
+		"-1",
+		"g000000000000",
+		"zzzzzzzzzzzzz",
+		"10000000000000",
+		"1\xc3\xa9",
 	};
 	(void)state;
 	for (size_t i = 0; i < COUNT(table); i++) {

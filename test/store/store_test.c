@@ -14,7 +14,7 @@
 #include "store/keys.h"
 
 #define MINUTE ((int64_t)60 * 1000)
-#define YEAR ((int64_t)366 * 24 * 3600 * 1000)
+#define YEAR   ((int64_t)366 * 24 * 3600 * 1000)
 
 /*
  * The world's clocks as the store sees them: this definition comes before libc's. Both are real
@@ -405,8 +405,8 @@ static void refusals(void **state)
 		commit(txn);
 		table[i].harm(place);
 		for (int again = 0; again < 2; again++) {
-			enum store_result have =
-			    store_open(place->dir, &options, &store, &error);
+			enum store_result have = store_open(place->dir, &options, &store,
+			                                    &error);
 			if (have != table[i].want || !strstr(error.text, table[i].word) ||
 			    !strstr(error.text, place->dir)) {
 				fail_msg("row %zu: %d \"%s\"", i, (int)have, error.text);
