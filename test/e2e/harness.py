@@ -199,6 +199,13 @@ class Gatepost:
     def signal(self, number):
         self.process.send_signal(number)
 
+    def status(self):
+        """A row; the command exits 1 when something is wrong."""
+        return self.ctl("status", rows=True, check=False)[0]
+
+    def wait_connections(self, n):
+        wait_until(lambda: self.status()["connections"] == n, "%d connections" % n)
+
     def queue(self):
         return self.ctl("queue", "list", rows=True)
 
