@@ -12,6 +12,7 @@
 #define BATCH_STAGED_BYTES ((size_t)1024 * 1024)
 #define BATCH_JOBS         512
 #define MEASURE_MS         1000
+#define MEASURE_PART       64 /* or when so small a part of the store was written */
 #define TRIM_MS            60000
 #define TRIM_ROWS          2000
 
@@ -34,7 +35,7 @@ struct commit {
 	void *context;
 	/* the writer's own */
 	bool failed;
-	bool dirty; /* committed since the last measure */
+	uint64_t written; /* bytes, since the last measure */
 	int64_t measured_at;
 	int64_t trimmed_at;
 };
@@ -198,13 +199,13 @@ static enum store_result run_together(struct commit *commit, struct commit_job *
 	int64_t now = store_now(commit->store);
 	for (struct commit_job *job = first; job != end; job = job->next) {
 		job->run(job, txn, now);
+		commit->written += job->bytes;
 		if (store_txn_result(txn) != STORE_OK) {
 			enum store_result result = store_txn_result(txn);
 			store_abort(txn);
 			return result;
 		}
 	}
-	commit->dirty = true;
 	enum store_result result = store_commit(txn, &error);
 	if (result != STORE_OK && result != STORE_FULL) {
 		/* Its outcome is unknown: a 250 would be a guess and so would a second try. */
@@ -229,14 +230,21 @@ static void run_batch(struct commit *commit, struct job_list *batch)
 	give_back(commit, batch);
 }
 
+/* A second is enough for a large store to overshoot its mark by little, not for a small one. */
+static void measure(struct commit *commit, int64_t now)
+{
+	bool much = commit->written >= store_size(commit->store) / MEASURE_PART;
+	if (much || now - commit->measured_at >= (commit->written ? MEASURE_MS : TRIM_MS)) {
+		store_measure(commit->store);
+		commit->measured_at = now;
+		commit->written = 0;
+	}
+}
+
 static void housekeeping(struct commit *commit)
 {
 	int64_t now = monotonic_ms();
-	if (now - commit->measured_at >= (commit->dirty ? MEASURE_MS : TRIM_MS)) {
-		store_measure(commit->store);
-		commit->measured_at = now;
-		commit->dirty = false;
-	}
+	measure(commit, now);
 	if (commit->failed || now - commit->trimmed_at < TRIM_MS) {
 		return;
 	}
@@ -265,7 +273,7 @@ static bool wait_for_work(struct commit *commit)
 {
 	struct timespec until;
 	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_sec += commit->dirty ? 1 : 30;
+	until.tv_sec += commit->written ? 1 : 30;
 	while (!commit->jobs.first && !commit->staged.first) {
 		if (commit->stopping) {
 			return false;

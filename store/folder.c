@@ -50,15 +50,20 @@ static enum store_result judge(const char *dir, struct error *error)
  * no error but a SIGBUS. Only while nobody here has it open: a close drops all of a process'
  * fcntl locks on a file.
  */
-static void reserve_lock_file(const char *dir)
+static enum store_result reserve_lock_file(const char *dir, struct error *error)
 {
 	char path[PATH_MAX];
 	snprintf(path, sizeof path, "%s/lock.mdb", dir);
 	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	int code = fd < 0 ? errno : posix_fallocate(fd, 0, LOCK_FILE_BYTES);
 	if (fd >= 0) {
-		(void)!posix_fallocate(fd, 0, LOCK_FILE_BYTES);
 		close(fd);
 	}
+	if (code == ENOSPC || code == EDQUOT) {
+		error_set(error, "%s: %s", path, strerror(code));
+		return STORE_FULL;
+	}
+	return STORE_OK; /* what else is wrong with it LMDB finds out */
 }
 
 /* The pid that the holder of the claim has written, 0 when it is not readable. */
@@ -114,7 +119,11 @@ enum store_result folder_enter(const char *dir, int *claim_out, struct error *er
 		close(claim);
 		return result;
 	}
-	reserve_lock_file(dir);
+	result = reserve_lock_file(dir, error);
+	if (result != STORE_OK) {
+		close(claim);
+		return result;
+	}
 	/* For the sentence above only: a disk too full for it stops nobody. */
 	if (ftruncate(claim, 0) == 0) {
 		(void)!dprintf(claim, "%ld\n", (long)getpid());
