@@ -8,6 +8,7 @@
 #define GATEPOST_AUTH_GATE_H
 
 #include "auth/budget.h"
+#include "auth/suspend.h"
 #include "store/account.h"
 
 /* From the configuration; borrowed, must live through the call. */
@@ -15,14 +16,18 @@ struct gate_rules {
 	struct budget_limits limits; /* where an account has none of its own */
 	const struct span *exempt;   /* canonical accounts, or patterns with * */
 	size_t nexempt;
+	struct suspend_rules suspend;
 };
 
 enum gate_verdict {
 	GATE_ALLOW,
-	GATE_SPENT,   /* the budget is used up: 550 5.7.1 */
-	GATE_NEVER,   /* would not fit an empty budget: 550 5.5.3 */
-	GATE_UNKNOWN, /* the account is not there (any more) */
-	GATE_BROKEN,  /* account or ledger can not be read: 451 */
+	GATE_SPENT,     /* the budget is used up, and nobody is to be suspended: 550 5.7.1 */
+	GATE_TRIPPED,   /* it is used up: suspended by this very call (gate_recipient: it would
+	                   be) */
+	GATE_SUSPENDED, /* it is already */
+	GATE_NEVER,     /* would not fit an empty budget: 550 5.5.3 */
+	GATE_UNKNOWN,   /* the account is not there (any more) */
+	GATE_BROKEN,    /* account or ledger can not be read: 451 */
 };
 
 /* Does `name` match `pattern`: ASCII case-blind, `*` stands for any run of characters. Linear,
@@ -33,10 +38,20 @@ bool gate_pattern_matches(struct span pattern, struct span name);
  * be let through? */
 enum gate_verdict gate_recipient(struct store_txn *txn, const struct gate_rules *rules,
                                  struct span account, uint32_t recipients, int64_t now);
-/* The same question; when the answer is ALLOW it is charged in `txn`. On any other nothing is
- * written. Exempt accounts are charged, too (their use is shown), and always allowed. */
+/* May it log in and send at all: ALLOW, SUSPENDED (then with the incident), UNKNOWN, BROKEN. */
+enum gate_verdict gate_login(struct store_txn *txn, struct span account,
+                             uint64_t *incident_out);
+/* The same question as gate_recipient; when the answer is ALLOW it is charged in `txn`, and
+ * noted. When it is TRIPPED the account is suspended in `txn`, as one act (auth/suspend.h), and
+ * `result_out` says by which incident. On any other nothing is written. Exempt accounts are
+ * charged, too (their use is shown), and always allowed. */
 enum gate_verdict gate_message(struct store_txn *txn, const struct gate_rules *rules,
-                               struct span account, uint32_t recipients, int64_t now);
+                               const struct act *act, struct suspend_result *result_out);
+/* A session saw in gate_recipient that this act does not fit: judged again by the same
+ * function, and suspended when that is so; nothing is charged. ALLOW: somebody has made room
+ * meanwhile. */
+enum gate_verdict gate_trip(struct store_txn *txn, const struct gate_rules *rules,
+                            const struct act *act, struct suspend_result *result_out);
 /* Forgets what was spent. NOT_FOUND when there is no such account. */
 enum store_result gate_reset(struct store_txn *txn, struct span account);
 /* Sets the account's own limits; a count of 0 gives back the configured ones. NOT_FOUND as
@@ -50,6 +65,7 @@ struct gate_view {
 	bool own_limits;
 	bool exempt;
 	uint32_t spent[BUDGET_LIMITS_MAX];
+	uint64_t incident; /* by which it is suspended; 0 = good */
 };
 enum gate_verdict gate_show(struct store_txn *txn, const struct gate_rules *rules,
                             struct span account, int64_t now, struct gate_view *view_out);

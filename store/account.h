@@ -1,7 +1,7 @@
 /*
  * Two rows an account, under its canonical name: `account` (what the admin set: the secret and
- * the limits) and `ledger` (what happened: budget rings). Their fields are opaque spans that
- * the auth floor packs; unknown fields of a newer version are kept.
+ * the limits) and `ledger` (what happened: budget rings, standing, window facts). Their fields
+ * are opaque spans that the auth floor packs; unknown fields of a newer version are kept.
  */
 #ifndef GATEPOST_STORE_ACCOUNT_H
 #define GATEPOST_STORE_ACCOUNT_H
@@ -16,7 +16,9 @@ struct account {
 };
 
 struct ledger {
-	struct span budget; /* packed rings */
+	struct span budget;   /* packed rings */
+	struct span standing; /* packed standing; empty: GOOD */
+	struct span facts;    /* packed window facts: what a notice tells */
 };
 
 /* Spans as in store_get. NOT_FOUND when there is none. DAMAGED also marks the transaction

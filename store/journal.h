@@ -9,7 +9,7 @@
 #include "proto/arena.h"
 #include "store/queue.h"
 
-enum journal_kind { JOURNAL_MESSAGE = 1, JOURNAL_ADMIN = 2 };
+enum journal_kind { JOURNAL_MESSAGE = 1, JOURNAL_ADMIN = 2, JOURNAL_STANDING = 3 };
 
 struct journal_row {
 	enum journal_kind kind;

@@ -33,8 +33,19 @@ struct queue_recipient {
 	struct span answer; /* its text, at most 480 bytes */
 };
 
+/* Mail we write ourselves has no body: it is rendered when it is sent (server/notice). */
+enum queue_kind {
+	QUEUE_MAIL,
+	QUEUE_NOTICE_SUSPENDED, /* an account was stopped: with the token */
+	QUEUE_NOTICE_ENDED,     /* what an answer, or the admin, did */
+	QUEUE_NOTICE_IGNORED,   /* a right token came with an answer that did not count */
+};
+
 struct queue_entry {
 	uint64_t id;
+	enum queue_kind kind;
+	uint64_t incident; /* of a notice; else, of a HELD entry: by which, 0 = by hand */
+	struct span note;  /* of a notice: what was said or done, in words; else empty */
 	enum queue_state state;
 	struct span account;   /* who is charged */
 	struct span sender;    /* MAIL FROM, empty for <> */
@@ -68,10 +79,30 @@ enum store_result queue_remove(struct store_txn *txn, uint64_t id);
 
 /* State changes by id; NOT_FOUND when there is none, OK when it is so already. A released
  * one is due at `now`. */
-enum store_result queue_hold(struct store_txn *txn, uint64_t id);
+enum store_result queue_hold(struct store_txn *txn, uint64_t id); /* by hand */
 enum store_result queue_release(struct store_txn *txn, uint64_t id, int64_t now);
 /* READY and not due: due at `now`. */
 enum store_result queue_flush(struct store_txn *txn, uint64_t id, int64_t now);
+
+/* What is done to many of an account's entries. */
+enum queue_sweep {
+	QUEUE_SWEEP_HOLD,    /* READY ones become HELD by `incident` */
+	QUEUE_SWEEP_RELEASE, /* those HELD by `incident` are READY, due at `now` */
+	QUEUE_SWEEP_DISCARD, /* those HELD by `incident` are removed, bodies too */
+};
+
+struct queue_sweeping {
+	struct span account;
+	enum queue_sweep what;
+	uint64_t incident;
+	uint64_t after; /* looked at up to this id; 0 at first; moved on by each call */
+	size_t changed; /* entries changed so far, summed up */
+	uint64_t bytes; /* of their bodies */
+};
+/* Looks at up to `most` entries behind `after`. `more_out`: there are others behind. Notices
+ * are never swept: they have no account. */
+enum store_result queue_sweep(struct store_txn *txn, struct queue_sweeping *sweeping,
+                              size_t most, int64_t now, bool *more_out);
 
 /* The entry's row as bytes, and back: what is handed to delivery with a fresh entry. */
 bool queue_pack(const struct queue_entry *entry, struct buf *out);

@@ -24,15 +24,16 @@ enum store_result {
 };
 
 enum store_table {
-	STORE_META,    /* schema, clock, next id */
-	STORE_ACCOUNT, /* account -> secret and limits */
-	STORE_LEDGER,  /* account -> budget rings */
-	STORE_QUEUE,   /* id -> entry */
-	STORE_DUE,     /* next_at, id -> account hash, deferred_at; READY entries only */
-	STORE_OWNER,   /* account, 0, id -> nothing */
-	STORE_USAGE,   /* account, 0 -> entries and bytes in the queue */
-	STORE_BODY,    /* id, row number -> up to 16,368 bytes */
-	STORE_JOURNAL, /* T, id -> what happened */
+	STORE_META,     /* schema, clock, next id */
+	STORE_ACCOUNT,  /* account -> secret and limits */
+	STORE_LEDGER,   /* account -> budget rings */
+	STORE_QUEUE,    /* id -> entry */
+	STORE_DUE,      /* next_at, id -> account hash, deferred_at; READY entries only */
+	STORE_OWNER,    /* account, 0, id -> nothing */
+	STORE_USAGE,    /* account, 0 -> entries and bytes in the queue */
+	STORE_BODY,     /* id, row number -> up to 16,368 bytes */
+	STORE_INCIDENT, /* number -> a suspension */
+	STORE_JOURNAL,  /* T, id -> what happened */
 	STORE_TABLES,
 };
 

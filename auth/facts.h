@@ -1,0 +1,48 @@
+/*
+ * What is kept of an account's last acts so that a notice can tell a tired admin what happened:
+ * from which networks, with which subjects, and how high its use has been before. Pure and
+ * bounded; part of the ledger row.
+ */
+#ifndef GATEPOST_AUTH_FACTS_H
+#define GATEPOST_AUTH_FACTS_H
+
+#include "auth/act.h"
+#include "auth/budget.h"
+
+#define FACTS_NETWORKS    6
+#define FACTS_SUBJECTS    4
+#define FACTS_NETWORK_MAX 45
+#define FACTS_SUBJECT_MAX 60 /* bytes; cut */
+
+struct facts_network {
+	char text[FACTS_NETWORK_MAX + 1]; /* the address */
+	uint32_t recipients;              /* since it was last new to the list */
+	int64_t last_at;                  /* T */
+};
+
+struct facts {
+	struct facts_network network[FACTS_NETWORKS]; /* the last used first; text "" = free */
+	char subject[FACTS_SUBJECTS][FACTS_SUBJECT_MAX + 1]; /* the last first, each once */
+	/* The highest use of the first limit's window: in windows before, and in this one. */
+	uint32_t peak_before, peak_now;
+	int64_t peak_from; /* T at which this window began */
+};
+
+/* Notes an accepted (or refused) act; `used` and `window` are of the first limit, after it.
+ * Networks not used for a day are forgotten. */
+void facts_note(struct facts *facts, const struct act *act, uint32_t used, int64_t window);
+void facts_pack(const struct facts *facts, struct buf *out);
+/* An empty row is empty facts. False for one that makes no sense. */
+bool facts_unpack(struct span row, struct facts *facts_out);
+
+/* The bill of a suspension: why, and the facts as they were. */
+struct bill {
+	struct budget_limit limit; /* that did not fit; window 0: by hand */
+	uint32_t spent;            /* of it, before */
+	uint32_t asked;            /* recipients of the act that broke it */
+	struct facts facts;
+};
+void bill_pack(const struct bill *bill, struct buf *out);
+bool bill_unpack(struct span row, struct bill *bill_out);
+
+#endif
