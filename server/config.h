@@ -11,6 +11,7 @@
 #include <stdio.h>
 
 #include "auth/gate.h"
+#include "auth/unlock.h"
 #include "proto/arena.h"
 #include "proto/error.h"
 #include "proto/smtp_client.h"
@@ -21,7 +22,25 @@
 #define CONFIG_SMARTHOSTS_MAX 8
 #define CONFIG_EXEMPT_MAX     4096
 
-enum config_tls { CONFIG_TLS_STARTTLS, CONFIG_TLS_IMPLICIT };
+enum config_tls {
+	CONFIG_TLS_STARTTLS,
+	CONFIG_TLS_IMPLICIT,
+	CONFIG_TLS_NONE, /* role reply only */
+};
+
+enum config_role {
+	CONFIG_ROLE_SUBMISSION,
+	CONFIG_ROLE_REPLY, /* the site's MTA hands in answers to notices, and nothing else */
+};
+
+enum config_suspended_at { CONFIG_SUSPENDED_AT_MAIL, CONFIG_SUSPENDED_AT_AUTH };
+enum config_unlock_word { CONFIG_UNLOCK_WORD_OPTIONAL, CONFIG_UNLOCK_WORD_REQUIRED };
+
+/* A network in CIDR notation; IPv4 as v4-mapped. */
+struct config_network {
+	unsigned char address[16];
+	unsigned bits; /* of 128 */
+};
 
 struct config_listener {
 	char *name;
@@ -29,6 +48,9 @@ struct config_listener {
 	size_t naddresses;
 	unsigned port;
 	enum config_tls tls;
+	enum config_role role;
+	struct config_network *peers; /* role reply: who may connect; at least one */
+	size_t npeers;
 };
 
 struct config_smarthost {
@@ -55,6 +77,19 @@ struct config {
 	struct budget_limits limits;
 	struct span *exempt; /* canonical accounts or patterns */
 	size_t nexempt;
+	/* suspension */
+	struct span
+	    *postmaster; /* where notices go; none: accounts are refused, never suspended */
+	size_t npostmaster;
+	struct span
+	    *may_unlock; /* logins and addresses, patterns with *; beside the postmasters */
+	size_t nmay_unlock;
+	char *contact;       /* in every refusal that a user sees; "" when not given */
+	char *reply_address; /* with its one *; default unlock+*@hostname */
+	char *notice_from;   /* default postmaster@domain */
+	enum config_suspended_at suspended_at;
+	enum config_unlock_word unlock_word;
+	char *on_suspend; /* a program, absolute path; NULL: none */
 	int64_t retry[CONFIG_RETRY_MAX];
 	size_t nretry;
 	int64_t lifetime;
@@ -99,6 +134,17 @@ bool config_needs_restart(const struct config *old, const struct config *new, ch
 
 /* The gate's part of it, borrowed from `config`. */
 struct gate_rules config_gate_rules(const struct config *config);
+
+/* The same for suspensions and for those who end them. */
+struct suspend_rules config_suspend_rules(const struct config *config);
+struct unlock_rules config_unlock_rules(const struct config *config,
+                                        const struct secret_key *key);
+/* Is `address` (16 bytes, IPv4 as v4-mapped) one of the listener's peers? */
+bool config_is_peer(const struct config_listener *listener, const unsigned char address[16]);
+/* What an admin should think about again, one line; false when there is nothing ("may_unlock:
+ * only role addresses
+ * ..."). `gatepost -t` prints it, the daemon logs it. Call with 0, 1, 2 ... */
+bool config_warning(const struct config *config, size_t number, char *text_out, size_t size);
 
 /* `gatepost -n`: what differs from the defaults, in the file's own syntax. */
 void config_print(const struct config *config, FILE *out);

@@ -1,5 +1,7 @@
-/* Mail we write ourselves, rendered when it is sent; the return path is null. Now: the failure
- * report of an entry. */
+/*
+ * Mail we write ourselves, rendered when it is sent; the return path is null: the failure
+ * report of an entry, and the notices to the postmasters, out of etc/notices.
+ */
 #ifndef GATEPOST_SERVER_NOTICE_H
 #define GATEPOST_SERVER_NOTICE_H
 
@@ -18,5 +20,21 @@ struct span notice_report_to(const struct queue_entry *entry);
  */
 enum store_result notice_report(const struct config *config, const struct queue_entry *entry,
                                 struct store_txn *txn, int64_t wall, struct buf *out);
+
+/*
+ * Writes the notice that `entry` (of a kind other than QUEUE_MAIL) stands for, as a whole
+ * message: From notice_from, To all its recipients, Auto-Submitted: auto-generated, Reply-To
+ * with the token (QUEUE_NOTICE_SUSPENDED only, unless a reply would not count), its own
+ * Message-ID. Reads incident, ledger and queue in `txn`. NOT_FOUND: the incident is gone;
+ * nothing is to be sent.
+ */
+enum store_result notice_write(const struct config *config, const struct secret_key *key,
+                               const struct queue_entry *entry, struct store_txn *txn,
+                               int64_t wall, struct buf *out);
+
+/* The body of the suspension's notice without its token: for data_dir/incidents and `account
+ * why`. */
+enum store_result notice_explain(const struct config *config, uint64_t incident,
+                                 struct store_txn *txn, struct buf *out);
 
 #endif
