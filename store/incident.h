@@ -28,6 +28,7 @@ struct incident {
 	struct span account;
 	enum incident_state state;
 	enum incident_sweep sweep;
+	uint64_t swept_to;   /* the sweep has looked at entries up to this id */
 	int64_t opened_at;   /* T */
 	int64_t opened_wall; /* ms since 1970 */
 	struct span cause;   /* "budget", or who did it by hand: "uid 0" */
@@ -40,6 +41,7 @@ struct incident {
 	int64_t notified_at;   /* T when its notice was taken by the smarthost; 0 = not yet */
 	bool undelivered;      /* that took too long: said in the log, kept in a file */
 	int64_t complained_at; /* T of the last notice that an answer did not count; 0 = none */
+	uint32_t ignored;      /* answers with its token that did not count, as journaled */
 };
 
 /* The next free number; its row is put by the caller in the same transaction. */
