@@ -64,6 +64,15 @@
 	X(ACCOUNT_FULL, 452, "4.3.1", \
 	  "Too much mail of this account is waiting, try again later") \
 	X(STORE_ERROR, 451, "4.3.0", "Temporary storage failure, try again later") \
+	X(STOPPED, 550, "5.7.1", \
+	  "This account has been stopped (not a password problem); this mail was not sent. " \
+	  "%s") \
+	X(STOPPED_LOGIN, 525, "5.7.13", \
+	  "This account has been stopped (not a password problem). %s") \
+	X(STOPPED_BYE, 421, "4.7.0", \
+	  "This account has been stopped (not a password problem). %s") \
+	X(NO_MAILBOX, 550, "5.1.1", "No such address here") \
+	X(NOT_A_PEER, 554, "5.7.1", "This port is for the mail server of the site") \
 	X(ACCOUNT_GONE, 550, "5.7.1", \
 	  "This account is not valid any more; this message was not sent") \
 	X(SHUTDOWN, 421, "4.3.2", "Server is shutting down") \

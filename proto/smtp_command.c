@@ -19,7 +19,7 @@ void smtp_command_wipe(struct smtp_server *server)
 
 /* ---- replies */
 
-static void close_session(struct smtp_server *server, const char *why)
+void smtp_command_close(struct smtp_server *server, const char *why)
 {
 	server->waiting = false;
 	if (!server->closing) {
@@ -35,7 +35,7 @@ void smtp_command_give_up(struct smtp_server *server, size_t output_len)
 	server->output.cap = SMTP_OUTPUT_MAX + LAST_WORD_MAX;
 	reply_write(REPLY_NO_MEMORY, SPAN_NONE, &server->output);
 	server->output.failed = false;
-	close_session(server, "memory");
+	smtp_command_close(server, "memory");
 }
 
 /* RFC 5321's errors of syntax and order; what policy refuses is no error of the client. */
@@ -53,7 +53,7 @@ void smtp_command_say(struct smtp_server *server, enum reply reply, struct span 
 	}
 	reply_write(reply, word, &server->output);
 	if (reply_row(reply)->code == 421) {
-		close_session(server, reply_row(reply)->name);
+		smtp_command_close(server, reply_row(reply)->name);
 	}
 	if (server->output.failed) {
 		smtp_command_give_up(server, before);
@@ -69,7 +69,7 @@ enum step smtp_command_reply(struct smtp_server *server, enum reply reply)
 
 enum step smtp_command_hang_up(struct smtp_server *server, enum reply reply, const char *why)
 {
-	close_session(server, why);
+	smtp_command_close(server, why);
 	return smtp_command_reply(server, reply);
 }
 
@@ -290,6 +290,7 @@ enum step smtp_command_run(struct smtp_server *server, struct span text,
 		.need_tls = server->rules->need_tls,
 		.starttls = server->rules->starttls,
 		.authenticated = server->authenticated,
+		.no_auth = server->rules->no_auth,
 	};
 	enum reply reply = verb_objection(verb, &now);
 	if (reply == REPLY_OK) {

@@ -69,6 +69,8 @@ enum step smtp_command_tell(struct smtp_event *event, enum smtp_event_kind kind)
 void smtp_command_say(struct smtp_server *server, enum reply reply, struct span word);
 /* The same as the whole of a step. */
 enum step smtp_command_reply(struct smtp_server *server, enum reply reply);
+/* No command is read any more; `why` is the text of SMTP_EVENT_CLOSE. */
+void smtp_command_close(struct smtp_server *server, const char *why);
 /* The same as a last word; `why` is the text of SMTP_EVENT_CLOSE. */
 enum step smtp_command_hang_up(struct smtp_server *server, enum reply reply, const char *why);
 /* No memory: takes a half-written reply back to `output_len` bytes and ends the session. */

@@ -281,10 +281,11 @@ void smtp_server_challenge(struct smtp_server *server, struct span challenge)
 	}
 }
 
-void smtp_server_hang_up(struct smtp_server *server, enum reply reply)
+void smtp_server_hang_up(struct smtp_server *server, enum reply reply, struct span word)
 {
 	if (!server->closing && server->mode != MODE_OVER) {
-		smtp_command_hang_up(server, reply, reply_row(reply)->name);
+		smtp_command_close(server, reply_row(reply)->name);
+		smtp_command_say(server, reply, word);
 	}
 }
 

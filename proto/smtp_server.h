@@ -70,6 +70,7 @@ struct smtp_server_rules {
 	unsigned junk_max;   /* so many NOOP, RSET, VRFY, HELP, HELO, EHLO between messages end
 	                        the session */
 	bool starttls;       /* offer STARTTLS while TLS is not active */
+	bool no_auth;        /* MAIL without a login: a listener for answers only */
 	bool need_tls;       /* nothing but EHLO, HELO, STARTTLS, NOOP, QUIT before TLS; no AUTH
 	                        outside TLS ever */
 };
@@ -102,7 +103,7 @@ void smtp_server_answer(struct smtp_server *server, enum reply reply, struct spa
 /* Answers AUTH or AUTH_NEXT with 334 and the challenge, base64 encoded here. */
 void smtp_server_challenge(struct smtp_server *server, struct span challenge);
 /* Says 421 (or another last word) out of turn, at once; a SMTP_EVENT_CLOSE follows. */
-void smtp_server_hang_up(struct smtp_server *server, enum reply reply);
+void smtp_server_hang_up(struct smtp_server *server, enum reply reply, struct span word);
 
 /* After START_TLS was flushed and the handshake is done: forgets all of the session, all unread
  * bytes included (RFC 3207 4.2). */

@@ -374,7 +374,7 @@ enum reply verb_objection(const struct verb *verb, const struct verb_context *no
 		{ starttls && !now->starttls, REPLY_UNSUPPORTED },
 		{ now->phase == PHASE_START && !(verb->phases & PHASE_START), REPLY_NEED_HELO },
 		{ auth && now->authenticated, REPLY_ALREADY_AUTH },
-		{ verb->needs_auth && !now->authenticated, REPLY_NEED_AUTH },
+		{ verb->needs_auth && !now->authenticated && !now->no_auth, REPLY_NEED_AUTH },
 		{ no_recipient, REPLY_NEED_RECIPIENT },
 		{ !(now->phase & verb->phases), REPLY_BAD_SEQUENCE },
 	};

@@ -57,6 +57,7 @@ struct verb_context {
 	bool need_tls;
 	bool starttls; /* offered while TLS is not active */
 	bool authenticated;
+	bool no_auth; /* none is asked for */
 };
 
 /* Why the verb may not come now, the first thing that a client should mend; REPLY_OK when it

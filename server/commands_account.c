@@ -244,23 +244,24 @@ static json_t *account_row(struct command_call *call, struct store_txn *txn, str
 	struct queue_usage usage;
 	struct gate_rules rules = config_gate_rules(call->config);
 	if (account_get(txn, name, &account) != STORE_OK ||
-	    gate_show(txn, &rules, name, store_now(call->store), &view) != GATE_ALLOW ||
+	    gate_show(txn, &rules, name, store_now(call->store), &view) == GATE_BROKEN ||
 	    queue_usage(txn, name, &usage) != STORE_OK) {
 		return NULL;
 	}
-	return json_pack("{s:o, s:o, s:o, s:b, s:b, s:I, s:I, s:o, s:o}", "account",
-	                 command_text(name), "limits", limits_text(&view.limits), "used",
-	                 used_text(&view), "own_limits", view.own_limits, "exempt", view.exempt,
-	                 "queued", (json_int_t)usage.entries, "queued_bytes",
-	                 (json_int_t)usage.bytes, "created", command_time(account.created_wall),
-	                 "password_changed", command_time(account.changed_wall));
+	return json_pack("{s:o, s:s, s:o, s:o, s:b, s:b, s:I, s:I, s:o, s:o}", "account",
+	                 command_text(name), "standing", view.incident ? "suspended" : "good",
+	                 "limits", limits_text(&view.limits), "used", used_text(&view),
+	                 "own_limits", view.own_limits, "exempt", view.exempt, "queued",
+	                 (json_int_t)usage.entries, "queued_bytes", (json_int_t)usage.bytes,
+	                 "created", command_time(account.created_wall), "password_changed",
+	                 command_time(account.changed_wall));
 }
 
 bool command_account_list(struct command_call *call)
 {
 	char name[NAME_MAX_BYTES] = "";
 	struct span after = span_of(name, 0);
-	command_layout(call, COMMAND_TABLE, "account limits used exempt queued");
+	command_layout(call, COMMAND_TABLE, "account standing limits used exempt queued");
 	for (;;) {
 		struct span next;
 		struct store_txn *txn = command_read(call);
@@ -298,9 +299,10 @@ static bool show(struct command_call *call, struct span name)
 	if (!row) {
 		return command_fail(call, "%.*s: its rows can not be read", SPAN_ARG(name));
 	}
-	command_layout(call, COMMAND_CARD,
-	               "account limits used own_limits exempt queued queued_bytes created "
-	               "password_changed");
+	command_layout(
+	    call, COMMAND_CARD,
+	    "account standing limits used own_limits exempt queued queued_bytes created "
+	    "password_changed");
 	call->emit(call->context, row);
 	return true;
 }

@@ -5,9 +5,12 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "auth/facts.h"
+#include "store/incident.h"
 #include "store/journal.h"
 
 #define SCAN_ROWS  2000 /* journal rows a read transaction */
+#define DAY_MS     ((int64_t)24 * 3600 * 1000)
 #define NAME_BYTES 256
 
 enum what { WHOLE, IDS, RECIPIENTS };
@@ -17,6 +20,7 @@ struct search {
 	struct span account;
 	int64_t since_wall;
 	enum what what;
+	size_t options;   /* number of the first */
 	char last_id[64]; /* many recipients share one */
 };
 
@@ -87,7 +91,7 @@ static bool read_since(struct command_call *call, const char *text, int64_t *wal
 static bool read_options(struct search *search)
 {
 	struct command_call *call = search->call;
-	for (size_t i = 1; i < call->argc; i++) {
+	for (size_t i = search->options; i < call->argc; i++) {
 		const char *option = call->argv[i];
 		if (strcmp(option, "--ids") == 0) {
 			search->what = IDS;
@@ -170,6 +174,44 @@ static bool scan_some(struct search *search, int64_t *at, uint64_t *id)
 	return n == SCAN_ROWS;
 }
 
+/* What an incident is about: its account, and its window up to the suspension. */
+static bool read_incident(struct search *search, struct buf *name)
+{
+	struct command_call *call = search->call;
+	struct incident incident;
+	struct bill bill;
+	struct arena arena;
+	struct store_txn *txn = command_read(call);
+	if (!txn) {
+		return false;
+	}
+	arena_init(&arena, QUEUE_ENTRY_MAX);
+	uint64_t number = strtoull(call->argv[1], NULL, 10);
+	bool found = incident_get(txn, number, &arena, &incident) == STORE_OK &&
+	             bill_unpack(incident.reasons, &bill);
+	store_abort(txn);
+	if (found) {
+		int64_t window = bill.limit.window ? bill.limit.window : DAY_MS;
+		search->since_wall = incident.opened_wall - window;
+		buf_put(name, incident.account);
+	}
+	arena_done(&arena);
+	return found || command_fail(call, "%s: no such incident", call->argv[1]);
+}
+
+/* Whose mail: the first argument, or that of `--incident N`. */
+static bool read_subject(struct search *search, struct buf *name)
+{
+	struct command_call *call = search->call;
+	if (strcmp(call->argv[0], "--incident") != 0) {
+		search->options = 1;
+		return command_account(call, call->argv[0], name);
+	}
+	search->options = 2;
+	return call->argc > 1 ? read_incident(search, name)
+	                      : command_fail(call, "--incident wants a number");
+}
+
 bool command_relayed(struct command_call *call)
 {
 	static const char *const columns[] = {
@@ -182,7 +224,7 @@ bool command_relayed(struct command_call *call)
 	int64_t at = 0;
 	uint64_t id = 0;
 	buf_init(&name, NAME_BYTES);
-	bool good = command_account(call, call->argv[0], &name) && read_options(&search);
+	bool good = read_subject(&search, &name) && read_options(&search);
 	if (good) {
 		search.account = buf_span(&name);
 		command_layout(call, search.what == WHOLE ? COMMAND_TABLE : COMMAND_PLAIN,

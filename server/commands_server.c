@@ -4,52 +4,76 @@
 #include <time.h>
 
 #include "server/log.h"
+#include "server/suspension.h"
 #include "store/queue.h"
 
-static json_t *status_row(struct server *server, const struct delivery_status *delivery,
-                          const struct queue_usage *queue)
+/* All that `status` shows, read at one time. */
+struct state {
+	struct delivery_status delivery;
+	struct queue_usage queue;
+	uint64_t suspended;
+	uint64_t undelivered; /* notices */
+};
+
+static json_t *status_row(struct server *server, const struct state *state)
 {
+	const struct delivery_status *delivery = &state->delivery;
 	int64_t up = (int64_t)time(NULL) - server->started_wall / 1000;
-	return json_pack(
-	    "{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:s, s:I, s:I, s:I, s:I}",
-	    "version", GATEPOST_VERSION, "uptime", (json_int_t)up, "connections",
-	    (json_int_t)census_connections(server->census), "queued",
-	    (json_int_t)queue->entries, "queued_bytes", (json_int_t)queue->bytes, "in_flight",
-	    (json_int_t)delivery->in_flight, "links", (json_int_t)delivery->links, "relayed",
-	    (json_int_t)delivery->relayed, "deferred", (json_int_t)delivery->deferred, "failed",
-	    (json_int_t)delivery->failed, "smarthost", delivery->smarthost_down ? "down" : "up",
-	    "reason", delivery->reason, "retry_in", (json_int_t)(delivery->retry_in / 1000),
-	    "store_bytes", (json_int_t)store_live_bytes(server->store), "store_size",
-	    (json_int_t)store_size(server->store), "log_dropped", (json_int_t)log_dropped());
+	return json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:s, s:I, "
+	                 "s:I, s:I, s:I, s:I, s:I}",
+	                 "version", GATEPOST_VERSION, "uptime", (json_int_t)up, "connections",
+	                 (json_int_t)census_connections(server->census), "queued",
+	                 (json_int_t)state->queue.entries, "queued_bytes",
+	                 (json_int_t)state->queue.bytes, "in_flight",
+	                 (json_int_t)delivery->in_flight, "links", (json_int_t)delivery->links,
+	                 "relayed", (json_int_t)delivery->relayed, "deferred",
+	                 (json_int_t)delivery->deferred, "failed", (json_int_t)delivery->failed,
+	                 "smarthost", delivery->smarthost_down ? "down" : "up", "reason",
+	                 delivery->reason, "retry_in", (json_int_t)(delivery->retry_in / 1000),
+	                 "store_bytes", (json_int_t)store_live_bytes(server->store),
+	                 "store_size", (json_int_t)store_size(server->store), "log_dropped",
+	                 (json_int_t)log_dropped(), "suspended", (json_int_t)state->suspended,
+	                 "notices_undelivered", (json_int_t)state->undelivered);
+}
+
+/* The first thing that needs the admin; false with it. */
+static bool judge(struct command_call *call, const struct state *state)
+{
+	if (state->delivery.smarthost_down) {
+		return command_fail(call, "the smarthost is down: %s", state->delivery.reason);
+	}
+	if (state->undelivered) {
+		return command_fail(call,
+		                    "a notice is undelivered; its text is in %s/incidents",
+		                    call->config->data_dir);
+	}
+	if (store_room(call->store) != STORE_ROOM) {
+		return command_fail(call, "the store is nearly full");
+	}
+	return true;
 }
 
 bool command_status(struct command_call *call)
 {
-	struct server *server = call->server;
-	struct delivery_status delivery;
-	struct queue_usage queue = { 0 };
-	delivery_status(server->delivery, &delivery);
+	struct state state = { .suspended = 0 };
+	delivery_status(call->server->delivery, &state.delivery);
 	struct store_txn *txn = command_read(call);
 	if (!txn) {
 		return false;
 	}
-	enum store_result result = queue_total(txn, &queue);
+	enum store_result result = queue_total(txn, &state.queue);
+	if (result == STORE_OK) {
+		result = suspension_count(txn, &state.suspended, &state.undelivered);
+	}
 	store_abort(txn);
-	command_layout(call, COMMAND_CARD,
-	               "version uptime connections queued queued_bytes in_flight links relayed "
-	               "deferred failed "
-	               "smarthost reason retry_in store_bytes store_size log_dropped");
-	call->emit(call->context, status_row(server, &delivery, &queue));
-	if (result != STORE_OK) {
-		return command_fail(call, "the queue can not be read");
-	}
-	if (delivery.smarthost_down) {
-		return command_fail(call, "the smarthost is down: %s", delivery.reason);
-	}
-	if (store_room(server->store) != STORE_ROOM) {
-		return command_fail(call, "the store is nearly full");
-	}
-	return true;
+	command_layout(
+	    call, COMMAND_CARD,
+	    "version uptime connections queued queued_bytes in_flight links relayed "
+	    "deferred failed smarthost reason retry_in suspended notices_undelivered "
+	    "store_bytes store_size log_dropped");
+	call->emit(call->context, status_row(call->server, &state));
+	return result == STORE_OK ? judge(call, &state)
+	                          : command_fail(call, "the queue can not be read");
 }
 
 bool command_reload(struct command_call *call)

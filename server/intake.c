@@ -5,12 +5,15 @@
 #include <time.h>
 
 #include "proto/arena.h"
+#include "proto/mime.h"
 #include "server/log.h"
+#include "server/suspension.h"
 #include "store/body.h"
 #include "store/journal.h"
 
 /* In the last tenth of the store an account may have this much queued and no more. */
 #define SMALL_ACCOUNT_BYTES ((uint64_t)1024 * 1024)
+#define SUBJECT_MAX         ((size_t)4096)
 #define FILL_MAX            (3 * INTAKE_BLOCK)
 #define ENVELOPE_MAX        QUEUE_ENTRY_MAX
 
@@ -36,6 +39,8 @@ struct intake {
 	/* the end */
 	struct commit_job end;
 	enum intake_verdict verdict;
+	struct suspend_result suspended;
+	struct span subject; /* as people read it */
 };
 
 #define of_job(job, member) ((struct intake *)((char *)(job)-offsetof(struct intake, member)))
@@ -153,6 +158,7 @@ const struct header_facts *intake_header(const struct intake *intake)
 /* ---- the text ---- */
 
 static void dispose(struct intake *intake);
+static void read_subject(struct intake *intake);
 
 static void stage_run(struct commit_job *job, struct store_txn *txn, int64_t now)
 {
@@ -187,6 +193,9 @@ static void stage_done(struct commit_job *job, enum store_result result)
 static void stage(struct intake *intake)
 {
 	struct server *server = intake->worker->server;
+	if (!intake->next_row && !intake->staged_bytes) {
+		read_subject(intake);
+	}
 	size_t rest = intake->fill.len % BODY_ROW;
 	int64_t whole = (int64_t)(intake->fill.len - rest);
 	enum store_room room = store_room(server->store);
@@ -264,13 +273,25 @@ static bool has_room(struct intake *intake, struct store_txn *txn)
 static bool may_send(struct intake *intake, struct store_txn *txn, int64_t now)
 {
 	static const enum intake_verdict verdicts[] = {
-		[GATE_ALLOW] = INTAKE_QUEUED, [GATE_SPENT] = INTAKE_SPENT,
-		[GATE_NEVER] = INTAKE_NEVER,  [GATE_UNKNOWN] = INTAKE_UNKNOWN,
+		[GATE_ALLOW] = INTAKE_QUEUED,      [GATE_SPENT] = INTAKE_SPENT,
+		[GATE_NEVER] = INTAKE_NEVER,       [GATE_TRIPPED] = INTAKE_TRIPPED,
+		[GATE_SUSPENDED] = INTAKE_STOPPED, [GATE_UNKNOWN] = INTAKE_UNKNOWN,
 		[GATE_BROKEN] = INTAKE_ERROR,
 	};
 	struct gate_rules rules = config_gate_rules(intake->config);
-	intake->verdict = verdicts[gate_message(txn, &rules, intake->entry.account,
-	                                        (uint32_t)intake->entry.nrecipients, now)];
+	struct act act = {
+		.account = intake->entry.account,
+		.recipients = (uint32_t)intake->entry.nrecipients,
+		.client = intake->entry.client,
+		.subject = intake->subject,
+		.now = now,
+		.wall = wall_ms(),
+	};
+	enum gate_verdict verdict = gate_message(txn, &rules, &act, &intake->suspended);
+	intake->verdict = verdicts[verdict];
+	if (verdict == GATE_SUSPENDED) {
+		gate_login(txn, act.account, &intake->suspended.incident);
+	}
 	return intake->verdict == INTAKE_QUEUED;
 }
 
@@ -334,8 +355,14 @@ static void end_done(struct commit_job *job, enum store_result result)
 	if (verdict == INTAKE_QUEUED) {
 		log_queued(intake);
 	}
+	if (verdict == INTAKE_TRIPPED) {
+		suspension_begun(intake->worker->server, intake->entry.account,
+		                 intake->suspended.incident);
+	}
 	if (intake->owner) {
-		intake->handler->end(intake->owner, verdict, intake->entry.id);
+		bool stopped = verdict == INTAKE_TRIPPED || verdict == INTAKE_STOPPED;
+		intake->handler->end(intake->owner, verdict,
+		                     stopped ? intake->suspended.incident : intake->entry.id);
 	}
 	if (verdict == INTAKE_QUEUED) {
 		hand_over(intake);
@@ -356,11 +383,30 @@ static void submit_end(struct intake *intake)
 	commit_submit(intake->worker->server->commit, &intake->end);
 }
 
+/* For the notice, should there be one. The header is in the first block; of a long message it
+ * is read before that goes. */
+static void read_subject(struct intake *intake)
+{
+	struct buf raw, text;
+	buf_init(&raw, SUBJECT_MAX);
+	buf_init(&text, SUBJECT_MAX);
+	if (mime_field(span_first(buf_span(&intake->fill), INTAKE_BLOCK), SPAN_LIT("Subject"),
+	               &raw, NULL)) {
+		mime_decode_words(buf_span(&raw), &text);
+		arena_copy(&intake->arena, buf_span(&text), &intake->subject);
+	}
+	buf_done(&raw);
+	buf_done(&text);
+}
+
 void intake_finish(struct intake *intake, const struct smtp_data_facts *facts)
 {
 	header_end(&intake->header, &intake->fill);
 	if (intake->fill.failed && intake->fault == INTAKE_QUEUED) {
 		intake->fault = INTAKE_ERROR;
+	}
+	if (!intake->staging && !intake->next_row) {
+		read_subject(intake);
 	}
 	intake->entry.eight_bit = facts->eight_bit;
 	intake->entry.size = (uint64_t)intake->staged_bytes + intake->fill.len;

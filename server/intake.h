@@ -28,6 +28,8 @@ enum intake_verdict {
 	INTAKE_QUEUED,
 	INTAKE_SPENT, /* budget */
 	INTAKE_NEVER,
+	INTAKE_TRIPPED, /* the account is suspended, by this very message */
+	INTAKE_STOPPED, /* it was already */
 	INTAKE_UNKNOWN, /* the account is gone */
 	INTAKE_FULL,    /* store */
 	INTAKE_ACCOUNT_FULL,
@@ -37,7 +39,8 @@ enum intake_verdict {
 struct intake_handler {
 	/* The writer took a block: there is room again. */
 	void (*room)(void *owner);
-	/* After intake_finish, once durable (or refused). The intake is freed after it. */
+	/* After intake_finish, once durable (or refused). `id` is of the entry; of the incident
+	 * when STOPPED. The intake is freed after it. */
 	void (*end)(void *owner, enum intake_verdict verdict, uint64_t id);
 };
 

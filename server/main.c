@@ -18,6 +18,7 @@
 #include "server/log.h"
 #include "server/notify.h"
 #include "server/privs.h"
+#include "server/suspension.h"
 #include "server/worker.h"
 #include "store/check.h"
 
@@ -182,7 +183,7 @@ static void commit_is_lost(void *context)
 	server_stop(context, EX_OSERR);
 }
 
-static bool start_threads(struct server *server, const struct config *config,
+static bool start_threads(struct server *server, const struct config *config, uv_loop_t *loop,
                           struct error *error)
 {
 	struct sasl_rules rules = {
@@ -207,6 +208,10 @@ static bool start_threads(struct server *server, const struct config *config,
 		if (!worker_start(&server->workers[i], error)) {
 			return false;
 		}
+	}
+	server->suspension = suspension_start(server, loop, error);
+	if (!server->suspension) {
+		return false;
 	}
 	server->control = control_start(server, config->control, error);
 	return server->control != NULL;
@@ -311,10 +316,11 @@ static void finish(struct main_loop *main_loop, struct server *server)
 {
 	uint64_t now = uv_now(&main_loop->loop);
 	uint64_t left = main_loop->drained_by > now ? main_loop->drained_by - now : 0;
+	control_stop(server->control);
 	for (size_t i = 0; i < server->nworkers; i++) {
 		worker_join(&server->workers[i]);
 	}
-	control_stop(server->control);
+	suspension_stop(server->suspension);
 	delivery_stop(server->delivery, left > LAST_WORDS_MS ? (int64_t)left : LAST_WORDS_MS);
 	commit_stop(server->commit);
 	sasl_close();
@@ -351,7 +357,7 @@ static int run(struct server *server, struct config *config)
 	log_start();
 	main_loop_init(&main_loop, server);
 	code = sweep(server, &error);
-	if (code || !start_threads(server, config, &error)) {
+	if (code || !start_threads(server, config, &main_loop.loop, &error)) {
 		log_stop();
 		return complain(code ? code : EX_OSERR, &error);
 	}

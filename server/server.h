@@ -21,6 +21,7 @@
 struct listener;
 struct session;
 struct control;
+struct suspension;
 
 /* One event loop for clients, in its own thread. */
 struct worker {
@@ -35,6 +36,8 @@ struct worker {
 	struct listener_sockets *sockets; /* until the loop starts */
 	uv_timer_t drain_timer;           /* while draining: is all done? */
 	bool stopped_listening;
+	pthread_mutex_t lock;    /* stopped */
+	struct stopped *stopped; /* accounts suspended a moment ago: sessions must hear of it */
 };
 
 struct server {
@@ -46,6 +49,7 @@ struct server {
 	struct delivery *delivery;
 	struct census *census;
 	struct control *control;
+	struct suspension *suspension;
 	struct secret_key key;
 	struct worker *workers;
 	size_t nworkers;

@@ -1,6 +1,7 @@
 #include "server/session_state.h"
 
 #include <assert.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -19,15 +20,33 @@ void session_take_config(struct session *session)
 	struct config *config = server_config(session->worker->server);
 	config_unref(session->config);
 	session->config = config;
+	bool reply = session->role == CONFIG_ROLE_REPLY;
 	session->rules = (struct smtp_server_rules){
 		.hostname = span_str(config->hostname),
-		.mechanisms = sasl_mechanisms(),
+		.mechanisms = reply ? SPAN_NONE : sasl_mechanisms(),
 		.message_size = (uint64_t)config->message_size,
 		.errors_max = (unsigned)config->errors,
 		.junk_max = (unsigned)config->junk,
 		.starttls = session->tls == CONFIG_TLS_STARTTLS,
-		.need_tls = true,
+		.need_tls = !reply,
+		.no_auth = reply,
 	};
+}
+
+/* One line under 200 characters: what a mail client shows to somebody who has done nothing. */
+static struct span stopped_word(const struct session *session, char text[160])
+{
+	const char *contact = session->config->contact;
+	int n = snprintf(text, 160, "%s%s (case %llu)",
+	                 *contact ? "Contact: " : "Ask your postmaster", contact,
+	                 (unsigned long long)session->stopped);
+	return span_of(text, (size_t)n);
+}
+
+void session_answer_stopped(struct session *session, enum reply reply)
+{
+	char text[160];
+	smtp_server_answer(session->smtp, reply, stopped_word(session, text));
 }
 
 /* ---- STARTTLS and AUTH ---- */
@@ -53,11 +72,36 @@ static void log_login(struct session *session, const char *event, struct span us
 	log_end(&line);
 }
 
+/* Is the account good? A suspended one may log in, so that its client shows the reason, which
+ * comes at MAIL. */
+static enum reply judge_login(struct session *session, struct span account)
+{
+	struct store_txn *txn = store_begin_read(session->worker->server->store, NULL);
+	enum gate_verdict verdict = txn ? gate_login(txn, account, &session->stopped)
+	                                : GATE_BROKEN;
+	store_abort(txn);
+	session->stopped_at_login = verdict == GATE_SUSPENDED;
+	if (verdict == GATE_SUSPENDED) {
+		bool here = session->config->suspended_at == CONFIG_SUSPENDED_AT_AUTH;
+		return here ? REPLY_STOPPED_LOGIN : REPLY_AUTH_OK;
+	}
+	return verdict == GATE_BROKEN ? REPLY_AUTH_UNAVAILABLE : REPLY_AUTH_OK;
+}
+
 static void login_good(struct session *session)
 {
 	struct census *census = session->worker->server->census;
 	struct span account = login_account(session->login);
-	log_login(session, "login", account);
+	enum reply reply = judge_login(session, account);
+	log_login(session, session->stopped_at_login ? "login-suspended" : "login", account);
+	if (reply == REPLY_STOPPED_LOGIN) {
+		session_answer_stopped(session, reply);
+		return;
+	}
+	if (reply != REPLY_AUTH_OK) {
+		session_answer(session, reply);
+		return;
+	}
 	if (!census_login(census, account, session->config->connections_per_account)) {
 		session_answer(session, REPLY_TOO_MANY_CONNECTIONS);
 		return;
@@ -78,7 +122,7 @@ static void login_refused(struct session *session)
 	bool last = session->auth_failures >= session->config->auth_failures;
 	session_answer(session, REPLY_AUTH_FAILED);
 	if (last) {
-		smtp_server_hang_up(session->smtp, REPLY_TOO_MANY_AUTH);
+		smtp_server_hang_up(session->smtp, REPLY_TOO_MANY_AUTH, SPAN_NONE);
 	}
 }
 
@@ -187,7 +231,7 @@ static int64_t deadline(const struct session *session)
 {
 	const struct config *config = session->config;
 	int64_t at = session->born + config->session_timeout;
-	if (!session->account) {
+	if (!session->account && session->role == CONFIG_ROLE_SUBMISSION) {
 		at = earliest(at, session->born + config->login_timeout);
 	}
 	if (session->shaking) {
@@ -230,6 +274,27 @@ static void set_reading(struct session *session)
 	(read ? conn_resume : conn_pause)(session->conn);
 }
 
+/* Between two transactions the server may end it: a drain, a suspension that somebody else
+ * brought about. */
+static bool is_over(struct session *session)
+{
+	char text[160];
+	if (smtp_server_is_waiting(session->smtp) ||
+	    smtp_server_in_transaction(session->smtp)) {
+		return false;
+	}
+	if (atomic_load(&session->worker->server->draining)) {
+		smtp_server_hang_up(session->smtp, REPLY_SHUTDOWN, SPAN_NONE);
+		return true;
+	}
+	if (session->stopped && !session->stopped_at_login && !session->tripped) {
+		smtp_server_hang_up(session->smtp, REPLY_STOPPED_BYE,
+		                    stopped_word(session, text));
+		return true;
+	}
+	return false;
+}
+
 void session_run(struct session *session)
 {
 	struct smtp_event event;
@@ -250,10 +315,7 @@ void session_run(struct session *session)
 		conn_close(session->conn);
 		return;
 	}
-	bool idle = !smtp_server_is_waiting(session->smtp) &&
-	            !smtp_server_in_transaction(session->smtp);
-	if (idle && atomic_load(&session->worker->server->draining)) {
-		smtp_server_hang_up(session->smtp, REPLY_SHUTDOWN);
+	if (is_over(session)) {
 		session->closing = true;
 		conn_write(session->conn, smtp_server_output(session->smtp));
 		conn_close(session->conn);
@@ -310,7 +372,7 @@ static void on_late(void *owner)
 		conn_abort(session->conn);
 		return;
 	}
-	smtp_server_hang_up(session->smtp, REPLY_TIMEOUT);
+	smtp_server_hang_up(session->smtp, REPLY_TIMEOUT, SPAN_NONE);
 	conn_write(session->conn, smtp_server_output(session->smtp));
 	conn_close(session->conn);
 }
@@ -374,13 +436,18 @@ static const struct conn_handler conn_handler = {
 
 /* ---- from outside ---- */
 
-static void welcome(struct session *session)
+static void welcome(struct session *session, bool is_peer)
 {
 	struct server *server = session->worker->server;
 	session->born = session->progress = conn_now(session->conn);
 	session->counted = census_connect(server->census, conn_peer_address(session->conn),
 	                                  session->config->connections,
 	                                  session->config->connections_per_network);
+	if (!is_peer) {
+		smtp_server_hang_up(session->smtp, REPLY_NOT_A_PEER, SPAN_NONE);
+		session_run(session);
+		return;
+	}
 	if (!session->counted) {
 		struct log_line line;
 		session_log(&line, session, LOG_LEVEL_WARNING, "too-many-connections");
@@ -393,12 +460,30 @@ static void welcome(struct session *session)
 	} else if (session->shaking) {
 		arm(session);
 	} else if (!session->counted) {
-		smtp_server_hang_up(session->smtp, REPLY_TOO_MANY_CONNECTIONS);
+		smtp_server_hang_up(session->smtp, REPLY_TOO_MANY_CONNECTIONS, SPAN_NONE);
 		session_run(session);
 	} else {
 		smtp_server_greet(session->smtp);
 		session_run(session);
 	}
+}
+
+/* The reply listener is for the site's own MTA. */
+static bool is_welcome(const struct session *session, const struct config_listener *listener)
+{
+	const struct sockaddr *address = conn_peer_address(session->conn);
+	unsigned char bytes[16] = { [10] = 0xff, [11] = 0xff };
+	if (listener->role != CONFIG_ROLE_REPLY) {
+		return true;
+	}
+	if (address->sa_family == AF_INET) {
+		memcpy(bytes + 12,
+		       &((const struct sockaddr_in *)(const void *)address)->sin_addr, 4);
+	} else {
+		memcpy(bytes, &((const struct sockaddr_in6 *)(const void *)address)->sin6_addr,
+		       16);
+	}
+	return config_is_peer(listener, bytes);
 }
 
 void session_accept(struct worker *worker, uv_stream_t *socket,
@@ -410,6 +495,7 @@ void session_accept(struct worker *worker, uv_stream_t *socket,
 	session->worker = worker;
 	snprintf(session->listener, sizeof session->listener, "%s", listener->name);
 	session->tls = listener->tls;
+	session->role = listener->role;
 	session->id = atomic_fetch_add(&last_id, 1) + 1;
 	session->shaking = listener->tls == CONFIG_TLS_IMPLICIT;
 	envelope_init(&session->envelope);
@@ -431,7 +517,7 @@ void session_accept(struct worker *worker, uv_stream_t *socket,
 	}
 	worker->sessions = session;
 	worker->nsessions++;
-	welcome(session);
+	welcome(session, is_welcome(session, listener));
 }
 
 void session_drain(struct worker *worker)
@@ -453,6 +539,17 @@ void session_cut(struct worker *worker)
 		next = session->next;
 		session->closing = true;
 		conn_abort(session->conn);
+	}
+}
+
+void session_stop_account(struct worker *worker, struct span account, uint64_t incident)
+{
+	for (struct session *session = worker->sessions, *next; session; session = next) {
+		next = session->next;
+		if (session->account && span_eq(session_account(session), account)) {
+			session->stopped = incident;
+			session_run(session);
+		}
 	}
 }
 

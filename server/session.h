@@ -22,6 +22,9 @@ void session_accept(struct worker *worker, uv_stream_t *socket,
 void session_drain(struct worker *worker);
 /* Cuts all that are left. */
 void session_cut(struct worker *worker);
+/* Those of `account` are suspended by `incident`: idle ones get 421 at once, others after what
+ * is under way. */
+void session_stop_account(struct worker *worker, struct span account, uint64_t incident);
 /* How many there are. */
 size_t session_count(const struct worker *worker);
 

@@ -8,17 +8,20 @@
 
 #include "proto/smtp_server.h"
 #include "server/conn.h"
+#include "server/door.h"
 #include "server/envelope.h"
 #include "server/intake.h"
 #include "server/log.h"
 #include "server/login.h"
 #include "server/session.h"
+#include "server/trip.h"
 
 struct session {
 	struct session *next, **link; /* the worker's list */
 	struct worker *worker;
 	char listener[32];   /* its name, for the log: it may be closed before us */
 	enum config_tls tls; /* how TLS begins here */
+	enum config_role role;
 	struct conn *conn;
 	struct smtp_server *smtp;
 	struct smtp_server_rules rules;
@@ -28,12 +31,20 @@ struct session {
 	struct login *login;
 	char *account; /* NULL before a good login */
 	unsigned auth_failures;
+	/* the account is suspended by this incident, as far as we have heard; 0 = good */
+	uint64_t stopped;
+	bool stopped_at_login; /* it was when we came: every MAIL gets 550 */
+	bool tripped;          /* it was us: 550 until our next MAIL, then 421 */
 	/* the transaction */
 	struct envelope envelope;
 	enum reply refused; /* the whole message was refused at RCPT with this; REPLY_OK: not */
 	struct intake *intake;
 	uint64_t text_bytes;
 	bool awaiting_end; /* intake_finish was called */
+	uint64_t queued;   /* its id, when it is queued and the door is still awaited */
+	struct door *door; /* answers to notices among the recipients */
+	struct trip *trip; /* a RCPT waits for the writer's judgement */
+	char asked[ADDRESS_MAX + 1]; /* its recipient */
 	unsigned messages;
 	/* deadlines, on the loop's clock in ms */
 	int64_t born;
@@ -58,6 +69,9 @@ static inline void session_answer(struct session *session, enum reply reply)
 {
 	smtp_server_answer(session->smtp, reply, SPAN_NONE);
 }
+
+/* The same for one of the STOPPED replies, with whom to ask and the case. */
+void session_answer_stopped(struct session *session, enum reply reply);
 
 static inline struct span session_account(const struct session *session)
 {

@@ -30,53 +30,165 @@ void transaction_reset(struct session *session)
 		(session->awaiting_end ? intake_orphan : intake_drop)(session->intake);
 		session->intake = NULL;
 	}
+	door_drop(session->door);
+	session->door = NULL;
+	trip_orphan(session->trip);
+	session->trip = NULL;
 	envelope_done(&session->envelope);
 	session->refused = REPLY_OK;
 	session->awaiting_end = false;
+	session->queued = 0;
 	session->text_bytes = 0;
+}
+
+/* ---- MAIL ---- */
+
+/* Is the account good still? One that was when it logged in, and no more is, has had its 550.
+ */
+static enum reply judge_account(struct session *session)
+{
+	uint64_t incident = 0;
+	struct store_txn *txn = store_begin_read(session->worker->server->store, NULL);
+	enum gate_verdict verdict = txn ? gate_login(txn, session_account(session), &incident)
+	                                : GATE_BROKEN;
+	store_abort(txn);
+	switch (verdict) {
+	case GATE_ALLOW:
+		session->stopped = 0;
+		session->stopped_at_login = session->tripped = false;
+		return REPLY_SENDER_OK;
+	case GATE_SUSPENDED:
+		session->stopped = incident;
+		return session->stopped_at_login ? REPLY_STOPPED : REPLY_STOPPED_BYE;
+	case GATE_UNKNOWN:
+		return REPLY_ACCOUNT_GONE;
+	default:
+		return REPLY_STORE_ERROR;
+	}
+}
+
+static enum reply judge_mail(struct session *session)
+{
+	struct server *server = session->worker->server;
+	if (atomic_load(&server->draining)) {
+		return REPLY_SHUTDOWN;
+	}
+	if (session->messages >= session->config->messages) {
+		return REPLY_TOO_MANY_MESSAGES;
+	}
+	if (session->role == CONFIG_ROLE_REPLY) {
+		return REPLY_SENDER_OK;
+	}
+	enum reply reply = judge_account(session);
+	if (reply == REPLY_SENDER_OK && store_room(server->store) == STORE_NO_ROOM) {
+		return REPLY_STORE_FULL;
+	}
+	return reply;
+}
+
+static bool is_stopped_reply(enum reply reply)
+{
+	return reply == REPLY_STOPPED || reply == REPLY_STOPPED_BYE;
+}
+
+static void answer(struct session *session, enum reply reply)
+{
+	(is_stopped_reply(reply) ? session_answer_stopped : session_answer)(session, reply);
 }
 
 void transaction_mail(struct session *session, struct smtp_event *event)
 {
-	struct server *server = session->worker->server;
 	session_take_config(session);
 	smtp_server_rules(session->smtp, &session->rules);
 	transaction_reset(session);
-	if (atomic_load(&server->draining)) {
-		session_answer(session, REPLY_SHUTDOWN);
-	} else if (session->messages >= session->config->messages) {
-		session_answer(session, REPLY_TOO_MANY_MESSAGES);
-	} else if (store_room(server->store) == STORE_NO_ROOM) {
-		log_refused(session, REPLY_STORE_FULL, SPAN_NONE);
-		session_answer(session, REPLY_STORE_FULL);
-	} else if (!envelope_set_sender(&session->envelope, event->address.whole)) {
-		session_answer(session, REPLY_STORE_ERROR);
-	} else {
-		session_answer(session, REPLY_SENDER_OK);
+	enum reply reply = judge_mail(session);
+	if (reply == REPLY_SENDER_OK &&
+	    !envelope_set_sender(&session->envelope, event->address.whole)) {
+		reply = REPLY_STORE_ERROR;
 	}
+	if (reply != REPLY_SENDER_OK) {
+		log_refused(session, reply, SPAN_NONE);
+	}
+	answer(session, reply);
 }
 
+/* ---- RCPT ---- */
+
+static const enum reply gate_replies[] = {
+	[GATE_ALLOW] = REPLY_RECIPIENT_OK, [GATE_SPENT] = REPLY_BUDGET_SPENT,
+	[GATE_NEVER] = REPLY_BUDGET_NEVER, [GATE_TRIPPED] = REPLY_STOPPED,
+	[GATE_SUSPENDED] = REPLY_STOPPED,  [GATE_UNKNOWN] = REPLY_ACCOUNT_GONE,
+	[GATE_BROKEN] = REPLY_STORE_ERROR,
+};
+
 /* The courtesy: would the message with one recipient more be let through as things stand? */
-static enum reply ask_gate(struct session *session)
+static enum gate_verdict ask_gate(struct session *session)
 {
-	static const enum reply replies[] = {
-		[GATE_ALLOW] = REPLY_RECIPIENT_OK, [GATE_SPENT] = REPLY_BUDGET_SPENT,
-		[GATE_NEVER] = REPLY_BUDGET_NEVER, [GATE_UNKNOWN] = REPLY_ACCOUNT_GONE,
-		[GATE_BROKEN] = REPLY_STORE_ERROR,
-	};
 	struct store *store = session->worker->server->store;
 	struct gate_rules rules = config_gate_rules(session->config);
 	struct error error;
 	struct store_txn *txn = store_begin_read(store, &error);
 	if (!txn) {
 		log_fault(LOG_LEVEL_ERROR, "store-unreadable", error.text);
-		return REPLY_STORE_ERROR;
+		return GATE_BROKEN;
 	}
 	enum gate_verdict verdict = gate_recipient(txn, &rules, session_account(session),
 	                                           (uint32_t)session->envelope.nrecipients + 1,
 	                                           store_now(store));
+	if (verdict == GATE_SUSPENDED) {
+		gate_login(txn, session_account(session), &session->stopped);
+	}
 	store_abort(txn);
-	return replies[verdict];
+	return verdict;
+}
+
+/* The end of a RCPT: taken, or refused with all of its message. */
+static void conclude(struct session *session, const struct address *address,
+                     enum gate_verdict verdict)
+{
+	enum reply reply = gate_replies[verdict];
+	if (reply == REPLY_RECIPIENT_OK &&
+	    envelope_add(&session->envelope, address) == ENVELOPE_NO_MEMORY) {
+		reply = REPLY_STORE_ERROR;
+	}
+	if (reply_row(reply)->code >= 500 && session->refused == REPLY_OK) {
+		/* Half a mailing is no answer to a budget: nothing of this message is queued.
+		 */
+		session->refused = reply;
+		log_refused(session, reply, address->whole);
+	}
+	answer(session, reply);
+}
+
+static void on_trip_end(void *owner, enum gate_verdict verdict, uint64_t incident)
+{
+	struct session *session = owner;
+	struct address address;
+	session->trip = NULL;
+	session->tripped = verdict == GATE_TRIPPED;
+	if (verdict == GATE_TRIPPED || verdict == GATE_SUSPENDED) {
+		session->stopped = incident;
+	}
+	address_parse(span_str(session->asked), &address); /* it was read before */
+	conclude(session, &address, verdict);
+	session_run(session);
+}
+
+static const struct trip_handler trip_handler = { .end = on_trip_end };
+
+/* It does not fit: the writer judges, and the answer follows its commit. */
+static bool start_trip(struct session *session, const struct address *address)
+{
+	struct act act = {
+		.account = session_account(session),
+		.recipients = (uint32_t)session->envelope.nrecipients + 1,
+		.client = span_str(conn_peer(session->conn)),
+	};
+	snprintf(session->asked, sizeof session->asked, "%.*s", SPAN_ARG(address->whole));
+	session->tripped = true; /* before the others hear of it: our 421 comes later */
+	session->trip = trip_start(session->worker, session->config, &act, &trip_handler,
+	                           session);
+	return session->trip != NULL;
 }
 
 /* <Postmaster> alone is the postmaster of our domain. `text` is where its full address is kept.
@@ -93,61 +205,123 @@ static void qualify(const struct session *session, struct address *address,
 	address->domain = span_from(address->whole, address->local.len + 1);
 }
 
+static void on_door_end(void *owner, bool kept);
+
+static const struct door_handler door_handler = { .end = on_door_end };
+
+/* An answer to a notice: it is not relayed, and not charged. */
+static enum reply knock(struct session *session, struct span address)
+{
+	if (!session->door) {
+		session->door = door_new(
+		    session->worker, session->config, session_account(session),
+		    span_str(conn_peer(session->conn)), &door_handler, session);
+	}
+	if (!session->door || !door_sender(session->door, session->envelope.sender)) {
+		return REPLY_STORE_ERROR;
+	}
+	return door_add(session->door, address) ? REPLY_RECIPIENT_OK : REPLY_NO_MAILBOX;
+}
+
+/* What can be said without the gate; RECIPIENT_OK: ask it. `done`: it is said. */
+static enum reply receive(struct session *session, const struct address *address, bool *done)
+{
+	struct envelope *envelope = &session->envelope;
+	*done = true;
+	if (session->refused != REPLY_OK) {
+		return session->refused;
+	}
+	if (door_is_ours(session->config, address->whole)) {
+		return knock(session, address->whole);
+	}
+	if (session->role == CONFIG_ROLE_REPLY) {
+		return REPLY_NO_MAILBOX;
+	}
+	if (envelope_has(envelope, address)) {
+		return REPLY_RECIPIENT_OK;
+	}
+	if ((int64_t)envelope->nrecipients >= session->config->recipients) {
+		return REPLY_TOO_MANY_RECIPIENTS;
+	}
+	*done = false;
+	return REPLY_RECIPIENT_OK;
+}
+
 void transaction_rcpt(struct session *session, struct smtp_event *event)
 {
 	char full[ADDRESS_MAX + 1];
+	bool done;
 	qualify(session, &event->address, full);
-	struct envelope *envelope = &session->envelope;
-	enum reply reply = session->refused;
-	if (reply == REPLY_OK && envelope_has(envelope, &event->address)) {
-		session_answer(session, REPLY_RECIPIENT_OK);
+	enum reply reply = receive(session, &event->address, &done);
+	if (done) {
+		answer(session, reply);
 		return;
 	}
-	if (reply == REPLY_OK &&
-	    (int64_t)envelope->nrecipients >= session->config->recipients) {
-		session_answer(session, REPLY_TOO_MANY_RECIPIENTS);
+	enum gate_verdict verdict = ask_gate(session);
+	if (verdict == GATE_TRIPPED && start_trip(session, &event->address)) {
 		return;
 	}
-	if (reply == REPLY_OK) {
-		reply = ask_gate(session);
-	}
-	if (reply == REPLY_RECIPIENT_OK &&
-	    envelope_add(envelope, &event->address) == ENVELOPE_NO_MEMORY) {
-		reply = REPLY_STORE_ERROR;
-	}
-	if (reply_row(reply)->code >= 500 && session->refused == REPLY_OK) {
-		/* Half a mailing is no answer to a budget: nothing of this message is queued.
-		 */
-		session->refused = reply;
-		log_refused(session, reply, event->address.whole);
-	}
-	session_answer(session, reply);
+	conclude(session, &event->address, verdict == GATE_TRIPPED ? GATE_BROKEN : verdict);
 }
+
+/* ---- DATA ---- */
 
 static void on_intake_room(void *owner)
 {
 	session_run(owner);
 }
 
+/* The last word on a message that was taken: of the queue, of the door, or of both. */
+static void answer_taken(struct session *session)
+{
+	char text[QUEUE_ID_TEXT];
+	uint64_t id = session->queued;
+	queue_id_write(id, text);
+	session->messages++;
+	transaction_reset(session);
+	smtp_server_answer(session->smtp, id ? REPLY_QUEUED : REPLY_OK, span_str(text));
+}
+
+static void on_door_end(void *owner, bool kept)
+{
+	struct session *session = owner;
+	session->door = NULL;
+	if (kept) {
+		answer_taken(session);
+	} else {
+		transaction_reset(session);
+		session_answer(session, REPLY_STORE_ERROR);
+	}
+	session_run(session);
+}
+
 static void on_intake_end(void *owner, enum intake_verdict verdict, uint64_t id)
 {
 	static const enum reply replies[] = {
 		[INTAKE_QUEUED] = REPLY_QUEUED,      [INTAKE_SPENT] = REPLY_BUDGET_SPENT,
-		[INTAKE_NEVER] = REPLY_BUDGET_NEVER, [INTAKE_UNKNOWN] = REPLY_ACCOUNT_GONE,
+		[INTAKE_NEVER] = REPLY_BUDGET_NEVER, [INTAKE_TRIPPED] = REPLY_STOPPED,
+		[INTAKE_STOPPED] = REPLY_STOPPED,    [INTAKE_UNKNOWN] = REPLY_ACCOUNT_GONE,
 		[INTAKE_FULL] = REPLY_STORE_FULL,    [INTAKE_ACCOUNT_FULL] = REPLY_ACCOUNT_FULL,
 		[INTAKE_ERROR] = REPLY_STORE_ERROR,
 	};
 	struct session *session = owner;
-	char text[QUEUE_ID_TEXT];
-	queue_id_write(id, text);
 	session->intake = NULL;
+	session->awaiting_end = false;
 	if (verdict == INTAKE_QUEUED) {
-		session->messages++;
+		session->queued = id;
+		if (session->door) {
+			door_finish(session->door);
+			return;
+		}
+		answer_taken(session);
 	} else {
+		bool stopped = verdict == INTAKE_TRIPPED || verdict == INTAKE_STOPPED;
+		session->stopped = stopped ? id : session->stopped;
+		session->tripped = session->tripped || verdict == INTAKE_TRIPPED;
 		log_refused(session, replies[verdict], SPAN_NONE);
+		transaction_reset(session);
+		answer(session, replies[verdict]);
 	}
-	transaction_reset(session);
-	smtp_server_answer(session->smtp, replies[verdict], span_str(text));
 	session_run(session);
 }
 
@@ -168,13 +342,8 @@ static void trace(struct session *session)
 	intake_trace(session->intake, &received);
 }
 
-void transaction_data(struct session *session, struct smtp_event *event)
+static bool begin_intake(struct session *session)
 {
-	(void)event;
-	if (session->refused != REPLY_OK) {
-		session_answer(session, session->refused);
-		return;
-	}
 	struct intake_envelope envelope = {
 		.account = session_account(session),
 		.sender = session->envelope.sender,
@@ -184,11 +353,24 @@ void transaction_data(struct session *session, struct smtp_event *event)
 	};
 	session->intake = intake_new(session->worker, session->config, &envelope,
 	                             &intake_handler, session);
-	if (!session->intake) {
+	if (session->intake) {
+		trace(session);
+	}
+	return session->intake != NULL;
+}
+
+void transaction_data(struct session *session, struct smtp_event *event)
+{
+	(void)event;
+	bool late = session->stopped && !session->door;
+	if (session->refused != REPLY_OK || late) {
+		answer(session, late ? REPLY_STOPPED : session->refused);
+		return;
+	}
+	if (session->envelope.nrecipients && !begin_intake(session)) {
 		session_answer(session, REPLY_STORE_ERROR);
 		return;
 	}
-	trace(session);
 	session->data_began = session->data_read = conn_now(session->conn);
 	session_answer(session, REPLY_GO_AHEAD);
 }
@@ -196,6 +378,9 @@ void transaction_data(struct session *session, struct smtp_event *event)
 void transaction_body(struct session *session, struct smtp_event *event)
 {
 	session->text_bytes += event->text.len;
+	if (session->door) {
+		door_put(session->door, event->text);
+	}
 	if (!session->intake) {
 		return;
 	}
@@ -209,11 +394,15 @@ void transaction_body(struct session *session, struct smtp_event *event)
 	intake_put(session->intake, event->text);
 }
 
-/* What is wrong with the text, or QUEUED. */
+/* What is wrong with the text, or QUEUED. An answer handed in by the site's MTA is taken as it
+ * is: nothing may bounce. */
 static enum reply judge_text(const struct session *session, const struct smtp_data_facts *facts)
 {
 	const struct config *config = session->config;
-	if (!session->intake) {
+	if (session->role == CONFIG_ROLE_REPLY) {
+		return REPLY_QUEUED;
+	}
+	if (session->text_bytes > (uint64_t)config->message_size) {
 		return REPLY_TOO_BIG;
 	}
 	if (facts->bare_cr || facts->bare_lf) {
@@ -225,7 +414,7 @@ static enum reply judge_text(const struct session *session, const struct smtp_da
 	if (facts->longest > (size_t)config->line_length) {
 		return REPLY_TEXT_LINE_TOO_LONG;
 	}
-	if (intake_header(session->intake)->received >= HEADER_HOPS_MAX) {
+	if (session->intake && intake_header(session->intake)->received >= HEADER_HOPS_MAX) {
 		return REPLY_LOOP;
 	}
 	return REPLY_QUEUED;
@@ -234,9 +423,13 @@ static enum reply judge_text(const struct session *session, const struct smtp_da
 void transaction_end(struct session *session, struct smtp_event *event)
 {
 	enum reply reply = judge_text(session, &event->facts);
-	if (reply == REPLY_QUEUED) {
+	if (reply == REPLY_QUEUED && session->intake) {
 		session->awaiting_end = true;
 		intake_finish(session->intake, &event->facts);
+		return;
+	}
+	if (reply == REPLY_QUEUED) {
+		door_finish(session->door);
 		return;
 	}
 	log_refused(session, reply, SPAN_NONE);

@@ -1,11 +1,20 @@
 #include "server/worker.h"
 
 #include <assert.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "server/listener.h"
 #include "server/session.h"
 
 #define DRAIN_LOOK_MS 20
+
+struct stopped {
+	struct stopped *next;
+	uint64_t incident;
+	size_t len;
+	char account[];
+};
 
 /* The loop ends when nothing is left on it but the nudge, which main may still want to send. */
 static void drain_look(uv_timer_t *timer)
@@ -20,9 +29,40 @@ static void drain_look(uv_timer_t *timer)
 	uv_close((uv_handle_t *)timer, NULL);
 }
 
+static void tell_sessions(struct worker *worker)
+{
+	pthread_mutex_lock(&worker->lock);
+	struct stopped *stopped = worker->stopped;
+	worker->stopped = NULL;
+	pthread_mutex_unlock(&worker->lock);
+	for (struct stopped *next; stopped; stopped = next) {
+		next = stopped->next;
+		session_stop_account(worker, span_of(stopped->account, stopped->len),
+		                     stopped->incident);
+		free(stopped);
+	}
+}
+
+void worker_tell_stopped(struct worker *worker, struct span account, uint64_t incident)
+{
+	struct stopped *stopped = malloc(sizeof *stopped + account.len);
+	if (!stopped) {
+		return; /* each session is told by the gate at its next step */
+	}
+	stopped->incident = incident;
+	stopped->len = account.len;
+	memcpy(stopped->account, account.ptr, account.len);
+	pthread_mutex_lock(&worker->lock);
+	stopped->next = worker->stopped;
+	worker->stopped = stopped;
+	pthread_mutex_unlock(&worker->lock);
+	uv_async_send(&worker->nudge);
+}
+
 static void on_nudge(uv_async_t *async)
 {
 	struct worker *worker = async->data;
+	tell_sessions(worker);
 	int draining = atomic_load(&worker->server->draining);
 	if (!draining) {
 		return;
@@ -50,6 +90,7 @@ bool worker_start(struct worker *worker, struct error *error)
 		error_set(error, "cannot make an event loop");
 		return false;
 	}
+	pthread_mutex_init(&worker->lock, NULL);
 	worker->nudge.data = worker;
 	worker->drain_timer.data = worker;
 	uv_async_init(&worker->loop, &worker->nudge, on_nudge);
@@ -84,4 +125,10 @@ void worker_join(struct worker *worker)
 	uv_run(&worker->loop, UV_RUN_DEFAULT);
 	int busy = uv_loop_close(&worker->loop);
 	assert(!busy);
+	while (worker->stopped) {
+		struct stopped *next = worker->stopped->next;
+		free(worker->stopped);
+		worker->stopped = next;
+	}
+	pthread_mutex_destroy(&worker->lock);
 }

@@ -9,6 +9,8 @@ bool worker_start(struct worker *worker, struct error *error);
 /* Looks at server->draining: 1 = no new connections, let transactions end; 2 = cut. Any thread.
  */
 void worker_nudge(struct worker *worker);
+/* Its sessions of `account` are suspended by `incident`. Any thread. */
+void worker_tell_stopped(struct worker *worker, struct span account, uint64_t incident);
 /* Waits for its end, which a drain brings. */
 void worker_join(struct worker *worker);
 

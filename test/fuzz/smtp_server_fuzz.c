@@ -49,7 +49,7 @@ static void answer(struct session *session, const struct smtp_event *event)
 		return;
 	}
 	if (choice & 128) {
-		smtp_server_hang_up(server, REPLY_TIMEOUT);
+		smtp_server_hang_up(server, REPLY_TIMEOUT, SPAN_NONE);
 		return;
 	}
 	enum reply reply = answers[event->kind][choice % 4];

@@ -488,8 +488,8 @@ static void hangs_up_out_of_turn(void **state)
 	policy_feed(&policy, SPAN_LIT(LOGIN));
 	smtp_server_feed(policy.server, SPAN_LIT(MAIL RCPT));
 	assert_true(smtp_server_next(policy.server, &event));
-	smtp_server_hang_up(policy.server, REPLY_SHUTDOWN);
-	smtp_server_hang_up(policy.server, REPLY_TIMEOUT);
+	smtp_server_hang_up(policy.server, REPLY_SHUTDOWN, SPAN_NONE);
+	smtp_server_hang_up(policy.server, REPLY_TIMEOUT, SPAN_NONE);
 	assert_false(smtp_server_is_waiting(policy.server));
 	assert_true(smtp_server_next(policy.server, &event));
 	assert_int_equal(event.kind, SMTP_EVENT_CLOSE);

@@ -1,0 +1,283 @@
+#include "server/suspension.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "auth/suspend.h"
+#include "server/alarm.h"
+#include "server/log.h"
+#include "server/notice.h"
+#include "server/worker.h"
+
+#define LOOK_MS         5000
+#define SWEEP_ENTRIES   500                      /* a transaction */
+#define NOTICE_PATIENCE ((int64_t)5 * 60 * 1000) /* then it counts as undelivered */
+#define NOTICE_TEXT_MAX ((size_t)64 * 1024)
+#define INCIDENT_MAX    ((size_t)64 * 1024)
+
+struct suspension {
+	struct server *server;
+	uv_timer_t timer;
+	uv_async_t async;
+	struct commit_port *port;
+	bool stopping;
+	/* the one job under way: a step of a sweep, or a mark */
+	struct commit_job job;
+	bool busy;
+	uint64_t number;      /* its incident */
+	bool more;            /* there is another step */
+	bool mark;            /* it marks the notice as undelivered */
+	uint64_t begun_after; /* alarms are for incidents with a higher number */
+};
+
+static void look(struct suspension *s);
+
+/* ---- a job ---- */
+
+static void mark_run(struct suspension *s, struct store_txn *txn)
+{
+	struct arena arena;
+	struct incident incident;
+	arena_init(&arena, INCIDENT_MAX);
+	if (incident_get(txn, s->number, &arena, &incident) == STORE_OK) {
+		incident.undelivered = true;
+		incident_put(txn, &incident);
+	}
+	arena_done(&arena);
+}
+
+static void run(struct commit_job *job, struct store_txn *txn, int64_t now)
+{
+	struct suspension *s = (struct suspension *)((char *)job -
+	                                             offsetof(struct suspension, job));
+	s->more = false;
+	if (s->mark) {
+		mark_run(s, txn);
+	} else {
+		suspend_sweep(txn, s->number, SWEEP_ENTRIES, now, &s->more);
+	}
+}
+
+static void done(struct commit_job *job, enum store_result result)
+{
+	struct suspension *s = (struct suspension *)((char *)job -
+	                                             offsetof(struct suspension, job));
+	s->busy = false;
+	delivery_tell(s->server->delivery, DELIVERY_RELEASED, 0);
+	if (result == STORE_OK && !s->stopping) {
+		look(s);
+	}
+}
+
+static void submit(struct suspension *s, uint64_t number, bool mark)
+{
+	s->busy = true;
+	s->number = number;
+	s->mark = mark;
+	s->job = (struct commit_job){
+		.run = run,
+		.done = done,
+		.port = s->port,
+		.bytes = 256 * 1024,
+		.staged = true,
+	};
+	commit_submit(s->server->commit, &s->job);
+}
+
+/* ---- a notice that was not sent ---- */
+
+/* Its text, without the token, for an admin whose mail is what is broken. */
+static void keep_text(struct suspension *s, struct store_txn *txn, uint64_t number)
+{
+	struct config *config = server_config(s->server);
+	struct buf text;
+	char path[600];
+	buf_init(&text, NOTICE_TEXT_MAX);
+	snprintf(path, sizeof path, "%s/incidents", config->data_dir);
+	mkdir(path, 0700);
+	snprintf(path, sizeof path, "%s/incidents/%llu.txt", config->data_dir,
+	         (unsigned long long)number);
+	int fd = -1;
+	if (notice_explain(config, number, txn, &text) == STORE_OK) {
+		fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	}
+	if (fd >= 0 && write(fd, text.ptr, text.len) != (ssize_t)text.len) {
+		unlink(path);
+	}
+	if (fd >= 0) {
+		close(fd);
+	}
+	buf_done(&text);
+	config_unref(config);
+}
+
+static void tell_undelivered(struct suspension *s, struct store_txn *txn,
+                             const struct incident *incident)
+{
+	struct log_line line;
+	log_begin(&line, LOG_LEVEL_ERROR, "notice-undelivered");
+	log_number(&line, "incident", (int64_t)incident->number);
+	log_word(&line, "account", incident->account);
+	log_end(&line);
+	keep_text(s, txn, incident->number);
+}
+
+/* ---- the look ---- */
+
+static bool is_overdue(const struct incident *incident, int64_t now)
+{
+	return incident->state == INCIDENT_OPEN && !incident->notified_at &&
+	       !incident->undelivered && now - incident->opened_at >= NOTICE_PATIENCE;
+}
+
+/* The first incident that wants something gets it; `done` looks for the next. */
+static void look_at(struct suspension *s, struct store_txn *txn,
+                    const struct incident *incident)
+{
+	if (incident->number > s->begun_after) {
+		s->begun_after = incident->number;
+		alarm_run(s->server, &s->timer, incident);
+	}
+	if (s->busy) {
+		return;
+	}
+	if (incident->sweep != INCIDENT_SWEPT) {
+		submit(s, incident->number, false);
+	} else if (is_overdue(incident, store_now(s->server->store))) {
+		tell_undelivered(s, txn, incident);
+		submit(s, incident->number, true);
+	}
+}
+
+static void look(struct suspension *s)
+{
+	struct store_txn *txn = s->busy ? NULL : store_begin_read(s->server->store, NULL);
+	uint64_t after = 0;
+	bool found = txn != NULL;
+	while (found && !s->busy) {
+		struct arena arena;
+		struct incident incident;
+		arena_init(&arena, INCIDENT_MAX);
+		found = incident_next(txn, after, &arena, &incident) == STORE_OK;
+		if (found) {
+			after = incident.number;
+			look_at(s, txn, &incident);
+		}
+		arena_done(&arena);
+	}
+	store_abort(txn);
+}
+
+static void on_timer(uv_timer_t *timer)
+{
+	look(timer->data);
+}
+
+static void on_async(uv_async_t *async)
+{
+	look(async->data);
+}
+
+/* ---- life ---- */
+
+/* Alarms are for what begins from now on: a restart is no incident. */
+static uint64_t last_incident(struct store *store)
+{
+	uint64_t next = 1;
+	struct store_txn *txn = store_begin_read(store, NULL);
+	if (txn) {
+		incident_next_number(txn, &next);
+	}
+	store_abort(txn);
+	return next - 1;
+}
+
+struct suspension *suspension_start(struct server *server, uv_loop_t *loop, struct error *error)
+{
+	struct suspension *s = calloc(1, sizeof *s);
+	if (!s) {
+		error_set(error, "out of memory");
+		return NULL;
+	}
+	s->server = server;
+	s->begun_after = last_incident(server->store);
+	s->port = commit_port_new(server->commit, loop);
+	uv_timer_init(loop, &s->timer);
+	uv_async_init(loop, &s->async, on_async);
+	s->timer.data = s->async.data = s;
+	uv_timer_start(&s->timer, on_timer, 0, LOOK_MS);
+	return s;
+}
+
+static void on_closed(uv_handle_t *handle)
+{
+	free(handle->data);
+}
+
+void suspension_stop(struct suspension *suspension)
+{
+	struct suspension *s = suspension;
+	if (!s) {
+		return;
+	}
+	uv_loop_t *loop = s->timer.loop;
+	s->stopping = true;
+	while (commit_port_outstanding(s->port)) {
+		uv_run(loop, UV_RUN_ONCE);
+	}
+	commit_port_close(s->port);
+	uv_close((uv_handle_t *)&s->timer, NULL);
+	uv_close((uv_handle_t *)&s->async, on_closed);
+}
+
+/* ---- from any thread ---- */
+
+void suspension_begun(struct server *server, struct span account, uint64_t incident)
+{
+	struct log_line line;
+	log_begin(&line, LOG_LEVEL_WARNING, "suspended");
+	log_number(&line, "incident", (int64_t)incident);
+	log_word(&line, "account", account);
+	log_end(&line);
+	for (size_t i = 0; i < server->nworkers; i++) {
+		worker_tell_stopped(&server->workers[i], account, incident);
+	}
+	delivery_suspend(server->delivery, account);
+	delivery_tell(server->delivery, DELIVERY_RELEASED, 0); /* the notice is due */
+	uv_async_send(&server->suspension->async);
+}
+
+void suspension_changed(struct server *server)
+{
+	delivery_tell(server->delivery, DELIVERY_RELEASED, 0);
+	uv_async_send(&server->suspension->async);
+}
+
+enum store_result suspension_count(struct store_txn *txn, uint64_t *suspended_out,
+                                   uint64_t *undelivered_out)
+{
+	uint64_t suspended = 0, undelivered = 0, after = 0;
+	for (;;) {
+		struct arena arena;
+		struct incident incident;
+		arena_init(&arena, INCIDENT_MAX);
+		enum store_result result = incident_next(txn, after, &arena, &incident);
+		if (result == STORE_OK) {
+			after = incident.number;
+			suspended += incident.state == INCIDENT_OPEN;
+			undelivered += incident.state == INCIDENT_OPEN &&
+			               incident.undelivered && !incident.notified_at;
+		}
+		arena_done(&arena);
+		if (result != STORE_OK) {
+			*suspended_out = suspended;
+			*undelivered_out = undelivered;
+			return result == STORE_NOT_FOUND ? STORE_OK : result;
+		}
+	}
+}
