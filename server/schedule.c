@@ -7,7 +7,9 @@
 #define FLYING (UINT32_MAX - 1) /* a place that is no candidate's */
 #define SLOTS  ((size_t)8192)   /* a power of two, more than twice what may be in a table */
 
-_Static_assert(SLOTS > 2 * (SCHEDULE_WINDOW + SCHEDULE_IN_FLIGHT), "tables stay sparse");
+#define CANDIDATES (SCHEDULE_WINDOW + SCHEDULE_FIRST)
+
+_Static_assert(SLOTS > 2 * (CANDIDATES + SCHEDULE_IN_FLIGHT), "tables stay sparse");
 
 /* An open hash from a number to a place; linear probing, no tombstones. */
 struct table {
@@ -19,24 +21,29 @@ struct table {
 
 struct candidate {
 	struct schedule_item item;
-	uint32_t next; /* of the account, or of the free ones */
+	uint32_t next; /* of its line, or of the free ones */
+};
+
+struct line {
+	uint32_t first, last;
+	uint32_t n;
 };
 
 /* The waiting entries of an account, and its neighbours in the round. */
 struct group {
 	uint32_t account;
-	uint32_t first, last;
-	uint32_t n;
+	struct line line;
 	uint32_t prev, next; /* `next` also links the free ones */
 };
 
 struct schedule {
 	struct table ids;      /* -> candidate, or FLYING */
 	struct table accounts; /* -> group */
-	struct candidate candidates[SCHEDULE_WINDOW];
+	struct candidate candidates[CANDIDATES];
 	struct group groups[SCHEDULE_WINDOW];
 	uint32_t free_candidate, free_group;
-	uint32_t turn; /* the group that is next, NONE when nothing waits */
+	uint32_t turn;    /* the group that is next, NONE when nothing waits */
+	struct line lane; /* before all groups */
 	size_t waiting, flying;
 };
 
@@ -103,16 +110,19 @@ struct schedule *schedule_new(void)
 	table_clear(&s->ids);
 	table_clear(&s->accounts);
 	s->turn = NONE;
+	s->lane = (struct line){ NONE, NONE, 0 };
+	for (uint32_t i = 0; i < CANDIDATES; i++) {
+		s->candidates[i].next = i + 1 < CANDIDATES ? i + 1 : NONE;
+	}
 	for (uint32_t i = 0; i < SCHEDULE_WINDOW; i++) {
-		s->candidates[i].next = i + 1 < SCHEDULE_WINDOW ? i + 1 : NONE;
-		s->groups[i].next = s->candidates[i].next;
+		s->groups[i].next = i + 1 < SCHEDULE_WINDOW ? i + 1 : NONE;
 	}
 	return s;
 }
 
 void schedule_free(struct schedule *schedule)
 {
-	for (size_t i = 0; schedule && i < SCHEDULE_WINDOW; i++) {
+	for (size_t i = 0; schedule && i < CANDIDATES; i++) {
 		buf_done(&schedule->candidates[i].item.body);
 	}
 	free(schedule);
@@ -126,7 +136,7 @@ static uint32_t group_join(struct schedule *s, uint32_t account)
 	uint32_t at = s->free_group;
 	struct group *group = &s->groups[at];
 	s->free_group = group->next;
-	*group = (struct group){ account, NONE, NONE, 0, at, at };
+	*group = (struct group){ account, { NONE, NONE, 0 }, at, at };
 	if (s->turn == NONE) {
 		s->turn = at;
 	} else {
@@ -152,82 +162,112 @@ static void group_leave(struct schedule *s, uint32_t at)
 	s->free_group = at;
 }
 
+/* ---- lines ---- */
+
+/* Where the item waits or is to wait: the lane, or its account's line, joined when it has none.
+ */
+static struct line *line_of(struct schedule *s, const struct schedule_item *item)
+{
+	if (item->first) {
+		return &s->lane;
+	}
+	uint32_t at = table_get(&s->accounts, item->account);
+	return &s->groups[at == NONE ? group_join(s, item->account) : at].line;
+}
+
 static void add(struct schedule *s, struct schedule_item *item, bool in_front)
 {
-	uint32_t group_at = table_get(&s->accounts, item->account);
-	group_at = group_at == NONE ? group_join(s, item->account) : group_at;
-	struct group *group = &s->groups[group_at];
+	struct line *line = line_of(s, item);
 	uint32_t at = s->free_candidate;
 	struct candidate *candidate = &s->candidates[at];
 	s->free_candidate = candidate->next;
 	candidate->item = *item;
 	item->body = (struct buf){ .cap = item->body.cap };
-	candidate->next = in_front ? group->first : NONE;
-	if (group->n == 0) {
-		group->first = group->last = at;
+	candidate->next = in_front ? line->first : NONE;
+	if (line->n == 0) {
+		line->first = line->last = at;
 	} else if (in_front) {
-		group->first = at;
+		line->first = at;
 	} else {
-		s->candidates[group->last].next = at;
-		group->last = at;
+		s->candidates[line->last].next = at;
+		line->last = at;
 	}
-	group->n++;
-	s->waiting++;
+	line->n++;
+	s->waiting += !item->first;
 	table_set(&s->ids, item->id, at);
 }
 
-/* `before` is its neighbour in the account's line, NONE for the first. */
+/* `before` is its neighbour in the line, NONE for the first. */
 static void take(struct schedule *s, uint32_t at, uint32_t before,
                  struct schedule_item *item_out)
 {
 	struct candidate *candidate = &s->candidates[at];
-	uint32_t group_at = table_get(&s->accounts, candidate->item.account);
-	struct group *group = &s->groups[group_at];
+	struct line *line = line_of(s, &candidate->item);
 	if (before == NONE) {
-		group->first = candidate->next;
+		line->first = candidate->next;
 	} else {
 		s->candidates[before].next = candidate->next;
 	}
-	group->last = group->last == at ? before : group->last;
-	group->n--;
-	s->waiting--;
+	line->last = line->last == at ? before : line->last;
+	line->n--;
 	*item_out = candidate->item;
 	*candidate = (struct candidate){ .next = s->free_candidate };
 	s->free_candidate = at;
-	if (group->n == 0) {
-		group_leave(s, group_at);
+	s->waiting -= !item_out->first;
+	if (!item_out->first && line->n == 0) {
+		group_leave(s, table_get(&s->accounts, item_out->account));
 	}
+}
+
+/* The lane, or the window, has room for one more. */
+static bool has_room(const struct schedule *s, const struct schedule_item *item)
+{
+	return item->first ? s->lane.n < SCHEDULE_FIRST : s->waiting < SCHEDULE_WINDOW;
 }
 
 /* ---- the module's own ---- */
 
 enum schedule_entry schedule_enter(struct schedule *schedule, struct schedule_item *item)
 {
-	size_t room = SCHEDULE_WINDOW - schedule->waiting;
 	if (table_get(&schedule->ids, item->id) != NONE) {
 		return SCHEDULE_KNOWN;
 	}
-	if (room == 0) {
+	if (!has_room(schedule, item)) {
 		return SCHEDULE_FULL;
 	}
 	/* A dynamic threshold, as in the shared memory of switches: no number of accounts to
 	 * guess. */
 	uint32_t group = table_get(&schedule->accounts, item->account);
-	if (group != NONE && schedule->groups[group].n >= room) {
+	if (!item->first && group != NONE &&
+	    schedule->groups[group].line.n >= SCHEDULE_WINDOW - schedule->waiting) {
 		return SCHEDULE_SHARE;
 	}
 	add(schedule, item, false);
 	return SCHEDULE_ENTERED;
 }
 
+/* The candidate whose turn it is, which moves on; NONE when nothing waits. */
+static uint32_t next_turn(struct schedule *s)
+{
+	uint32_t turn = s->turn;
+	if (s->lane.n) {
+		return s->lane.first;
+	}
+	if (turn == NONE) {
+		return NONE;
+	}
+	s->turn = s->groups[turn].next;
+	return s->groups[turn].line.first;
+}
+
 bool schedule_pick(struct schedule *schedule, struct schedule_item *item_out)
 {
-	if (schedule->turn == NONE || schedule->flying >= SCHEDULE_IN_FLIGHT) {
+	bool full = schedule->flying >= SCHEDULE_IN_FLIGHT;
+	uint32_t at = full ? NONE : next_turn(schedule);
+	if (at == NONE) {
 		return false;
 	}
-	uint32_t turn = schedule->turn;
-	schedule->turn = schedule->groups[turn].next;
-	take(schedule, schedule->groups[turn].first, NONE, item_out);
+	take(schedule, at, NONE, item_out);
 	table_set(&schedule->ids, item_out->id, FLYING);
 	schedule->flying++;
 	return true;
@@ -236,7 +276,7 @@ bool schedule_pick(struct schedule *schedule, struct schedule_item *item_out)
 bool schedule_return(struct schedule *schedule, struct schedule_item *item)
 {
 	schedule_land(schedule, item->id);
-	if (schedule->waiting == SCHEDULE_WINDOW) {
+	if (!has_room(schedule, item)) {
 		return false;
 	}
 	add(schedule, item, true);
@@ -273,9 +313,8 @@ bool schedule_forget(struct schedule *schedule, uint64_t id, struct schedule_ite
 	if (place == NONE || place == FLYING) {
 		return false;
 	}
-	uint32_t account = schedule->candidates[place].item.account;
 	uint32_t before = NONE;
-	uint32_t at = schedule->groups[table_get(&schedule->accounts, account)].first;
+	uint32_t at = line_of(schedule, &schedule->candidates[place].item)->first;
 	while (at != place) {
 		before = at;
 		at = schedule->candidates[at].next;
@@ -285,9 +324,26 @@ bool schedule_forget(struct schedule *schedule, uint64_t id, struct schedule_ite
 	return true;
 }
 
+bool schedule_forget_account(struct schedule *schedule, uint32_t account,
+                             struct schedule_item *item_out)
+{
+	uint32_t group = table_get(&schedule->accounts, account);
+	if (group == NONE) {
+		return false;
+	}
+	take(schedule, schedule->groups[group].line.first, NONE, item_out);
+	table_drop(&schedule->ids, item_out->id);
+	return true;
+}
+
 size_t schedule_waiting(const struct schedule *schedule)
 {
 	return schedule->waiting;
+}
+
+size_t schedule_first(const struct schedule *schedule)
+{
+	return schedule->lane.n;
 }
 
 size_t schedule_flying(const struct schedule *schedule)

@@ -1,7 +1,8 @@
 /*
- * Whose mail is next: a bounded window of due entries, turn and turn about between accounts,
- * and the set of entries in flight. Pure: no store, no clock, no loop. An id is at most once in
- * here, waiting or in flight, so that nothing is sent twice at a time.
+ * Whose mail is next: a bounded window of due entries, turn and turn about between accounts, a
+ * lane for those that go before all of them, and the set of entries in flight. Pure: no store,
+ * no clock, no loop. An id is at most once in here, waiting or in flight, so that nothing is
+ * sent twice at a time.
  */
 #ifndef GATEPOST_SERVER_SCHEDULE_H
 #define GATEPOST_SERVER_SCHEDULE_H
@@ -9,6 +10,7 @@
 #include "proto/buf.h"
 
 #define SCHEDULE_WINDOW    1024
+#define SCHEDULE_FIRST     64   /* the lane, beside the window */
 #define SCHEDULE_IN_FLIGHT 2048 /* those whose result is not durable yet included */
 
 struct schedule;
@@ -16,6 +18,7 @@ struct schedule;
 struct schedule_item {
 	uint64_t id;
 	uint32_t account; /* queue_account_hash */
+	bool first;       /* before all that are not; in order among themselves */
 	struct buf body;  /* handed over with it, or empty */
 };
 
@@ -32,16 +35,17 @@ struct schedule *schedule_new(void);
 void schedule_free(struct schedule *schedule);
 
 /*
- * An account may fill as much of the window as it leaves free for others (half of it alone, a
- * third when there are two): one that has nothing waiting gets in as long as there is any room.
+ * The lane of the first ones has its own room. Of the window an account may fill as
+ * much as it leaves free for others (half of it alone, a third when there are two): one that
+ * has nothing waiting gets in as long as there is any room.
  * On ENTERED `item->body` is taken over and emptied.
  */
 enum schedule_entry schedule_enter(struct schedule *schedule, struct schedule_item *item);
-/* The first of the account whose turn it is; it is in flight from now on. False when nothing
- * waits or too much flies. The caller owns the body. */
+/* The first of the lane, else of the account whose turn it is; it is in flight from now on.
+ * False when nothing waits or too much flies. The caller owns the body. */
 bool schedule_pick(struct schedule *schedule, struct schedule_item *item_out);
-/* What was picked could not be tried: first of its account again. False when there is no room:
- * then it just landed. */
+/* What was picked could not be tried: first of its account (or the lane) again. False when
+ * there is no room: then it just landed. */
 bool schedule_return(struct schedule *schedule, struct schedule_item *item);
 /* An entry is worked on although it was not picked. False, unchanged, when it flies or too much
  * does; it must not wait. */
@@ -52,7 +56,12 @@ void schedule_land(struct schedule *schedule, uint64_t id);
 /* Takes it out of the window; false when it does not wait. The caller owns the body. */
 bool schedule_forget(struct schedule *schedule, uint64_t id, struct schedule_item *item_out);
 
-size_t schedule_waiting(const struct schedule *schedule);
+/* The same for any one of the window's that are of `account`. */
+bool schedule_forget_account(struct schedule *schedule, uint32_t account,
+                             struct schedule_item *item_out);
+
+size_t schedule_waiting(const struct schedule *schedule); /* in the window */
+size_t schedule_first(const struct schedule *schedule);   /* in the lane */
 size_t schedule_flying(const struct schedule *schedule);
 
 /* ms until the next try: retry[tries], the last for ever, up to a tenth more or less as

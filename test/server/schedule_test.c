@@ -31,6 +31,12 @@ static enum schedule_entry enter(uint64_t id, uint32_t account)
 	return schedule_enter(schedule, &item);
 }
 
+static enum schedule_entry enter_first(uint64_t id)
+{
+	struct schedule_item item = { .id = id, .account = 1, .first = true };
+	return schedule_enter(schedule, &item);
+}
+
 /* "1 2 3": ids in the order in which they are picked. */
 static void assert_picked(size_t n, const char *want)
 {
@@ -254,6 +260,85 @@ static void test_churn(void **state)
 	assert_int_equal(sum, 0);
 }
 
+/* Before all others, however many wait and whose turn it is; in order among themselves. The
+ * turns go on as if nothing had been. */
+static void test_first(void **state)
+{
+	(void)state;
+	struct schedule_item item;
+	for (uint64_t id = 1; id <= SCHEDULE_WINDOW; id++) {
+		assert_int_equal(enter(id, (uint32_t)id), SCHEDULE_ENTERED);
+	}
+	assert_picked(1, "1");
+	assert_int_equal(enter(5000, 5000), SCHEDULE_ENTERED);
+	assert_int_equal(enter_first(2000), SCHEDULE_ENTERED);
+	assert_int_equal(enter_first(2001), SCHEDULE_ENTERED);
+	assert_int_equal(enter_first(2001), SCHEDULE_KNOWN);
+	assert_int_equal(schedule_waiting(schedule), SCHEDULE_WINDOW);
+	assert_int_equal(schedule_first(schedule), 2);
+	assert_true(schedule_pick(schedule, &item));
+	assert_int_equal(item.id, 2000);
+	assert_true(item.first);
+	assert_true(schedule_return(schedule, &item));
+	assert_int_equal(enter_first(2002), SCHEDULE_ENTERED);
+	assert_true(schedule_forget(schedule, 2001, &item));
+	assert_picked(4, "2000 2002 2 3");
+	assert_int_equal(schedule_first(schedule), 0);
+}
+
+/* The lane takes nothing from the window, nor the window from it; nobody's share is less. */
+static void test_first_is_bounded(void **state)
+{
+	(void)state;
+	struct schedule_item item, lost = { .id = 3000, .account = 1, .first = true };
+	uint64_t id = 1;
+	assert_true(schedule_launch(schedule, lost.id));
+	for (size_t i = 0; i < SCHEDULE_FIRST; i++) {
+		assert_int_equal(enter_first(id++), SCHEDULE_ENTERED);
+	}
+	assert_int_equal(enter_first(id++), SCHEDULE_FULL);
+	assert_false(schedule_return(schedule, &lost));
+	assert_int_equal(schedule_waiting(schedule), 0);
+	for (size_t i = 0; i < SCHEDULE_WINDOW / 2; i++) {
+		assert_int_equal(enter(id++, 1), SCHEDULE_ENTERED);
+	}
+	assert_int_equal(enter(id++, 1), SCHEDULE_SHARE);
+	for (size_t i = 0; i < SCHEDULE_WINDOW / 2; i++) {
+		assert_int_equal(enter(id, (uint32_t)id), SCHEDULE_ENTERED);
+		id++;
+	}
+	assert_int_equal(enter(id, 9999), SCHEDULE_FULL);
+	for (size_t i = 0; i < SCHEDULE_FIRST; i++) {
+		assert_true(schedule_pick(schedule, &item));
+		assert_true(item.first);
+	}
+	assert_true(schedule_pick(schedule, &item));
+	assert_false(item.first);
+}
+
+/* All that waits of an account, in the window; what flies, and the lane, is another matter. */
+static void test_forget_account(void **state)
+{
+	(void)state;
+	struct schedule_item item;
+	enter(1, 1);
+	enter(2, 2);
+	enter(3, 1);
+	enter(4, 1);
+	enter_first(5);
+	assert_picked(2, "5 1");
+	enter_first(6);
+	assert_true(schedule_forget_account(schedule, 1, &item));
+	assert_int_equal(item.id, 3);
+	assert_true(schedule_forget_account(schedule, 1, &item));
+	assert_int_equal(item.id, 4);
+	assert_false(schedule_forget_account(schedule, 1, &item));
+	assert_false(schedule_forget_account(schedule, 7, &item));
+	assert_true(schedule_flies(schedule, 1));
+	assert_int_equal(enter(3, 1), SCHEDULE_ENTERED);
+	assert_picked(9, "6 2 3");
+}
+
 static void test_retry(void **state)
 {
 	(void)state;
@@ -297,6 +382,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_bodies, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_forget, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_churn, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_first, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_first_is_bounded, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_forget_account, setup, teardown),
 		cmocka_unit_test(test_retry),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
