@@ -4,14 +4,17 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "auth/suspend.h"
 #include "server/log.h"
 #include "server/notice.h"
 
-#define REPORT_MAX    ((size_t)8 * 1024 * 1024)
+#define OWN_MAX       ((size_t)8 * 1024 * 1024)
 #define GROUPS_MAX    20 /* lines by answer; then by reply code only */
 #define ADDRESSES_MAX 10 /* in a line */
+#define TOO_LATE      "It could not be delivered in time"
 
-struct attempt *attempt_new(struct config *config, struct schedule_item *item, uint32_t random)
+struct attempt *attempt_new(struct config *config, const struct secret_key *key,
+                            struct schedule_item *item, uint32_t random)
 {
 	_Static_assert(offsetof(struct attempt, outcome) == 0, "the job is the attempt");
 	struct attempt *attempt = calloc(1, sizeof *attempt);
@@ -19,6 +22,7 @@ struct attempt *attempt_new(struct config *config, struct schedule_item *item, u
 		attempt->item = *item;
 		item->body = (struct buf){ .cap = item->body.cap };
 		attempt->config = config_ref(config);
+		attempt->key = key;
 		attempt->outcome.id = attempt->item.id;
 		attempt->outcome.random = random;
 		attempt->outcome.rules = (struct outcome_rules){
@@ -27,7 +31,7 @@ struct attempt *attempt_new(struct config *config, struct schedule_item *item, u
 			.lifetime = config->lifetime,
 		};
 		arena_init(&attempt->arena, 3 * QUEUE_ENTRY_MAX);
-		buf_init(&attempt->report, REPORT_MAX);
+		buf_init(&attempt->own, OWN_MAX);
 	}
 	return attempt;
 }
@@ -36,7 +40,7 @@ void attempt_free(struct attempt *attempt)
 {
 	if (attempt) {
 		buf_done(&attempt->item.body);
-		buf_done(&attempt->report);
+		buf_done(&attempt->own);
 		arena_done(&attempt->arena);
 		config_unref(attempt->config);
 		free(attempt);
@@ -82,13 +86,23 @@ static bool has_high_bit(struct span bytes)
 	return seen > 127;
 }
 
+/* What was written by us is the text. */
+static void send_own(struct attempt *attempt)
+{
+	struct span text = buf_span(&attempt->own);
+	attempt->mail.body = text;
+	attempt->mail.envelope.sender = SPAN_NONE;
+	attempt->mail.envelope.size = text.len;
+	attempt->mail.envelope.eight_bit = has_high_bit(text);
+}
+
 static enum attempt_load load_report(struct attempt *attempt, struct store_txn *txn,
                                      int64_t wall)
 {
 	struct span *to = arena_alloc(&attempt->arena, sizeof *to);
 	attempt->results = arena_alloc(&attempt->arena, sizeof *attempt->results);
 	enum store_result result = notice_report(attempt->config, &attempt->entry, txn, wall,
-	                                         &attempt->report);
+	                                         &attempt->own);
 	if (result == STORE_NOT_FOUND) {
 		return ATTEMPT_DAMAGED; /* rows of the text are missing */
 	}
@@ -96,24 +110,58 @@ static enum attempt_load load_report(struct attempt *attempt, struct store_txn *
 		return ATTEMPT_FAILED;
 	}
 	*to = notice_report_to(&attempt->entry);
-	attempt->mail.body = buf_span(&attempt->report);
-	attempt->mail.envelope = (struct smtp_client_mail){
-		.recipients = to,
-		.nrecipients = 1,
-		.size = attempt->report.len,
-		.eight_bit = has_high_bit(buf_span(&attempt->report)),
-	};
+	attempt->mail.envelope.recipients = to;
+	attempt->mail.envelope.nrecipients = 1;
+	send_own(attempt);
 	return ATTEMPT_MAIL;
 }
 
-static enum attempt_load decide(struct attempt *attempt, const char *unreachable)
+static enum attempt_load decide(struct attempt *attempt, const char *reason)
 {
-	const char *reason = unreachable ? unreachable : "It could not be delivered in time";
 	if (!arena_copy(&attempt->arena, span_str(reason), &attempt->outcome.reason)) {
 		return ATTEMPT_FAILED;
 	}
 	outcome_prepare(&attempt->outcome);
 	return ATTEMPT_DECIDED;
+}
+
+static enum attempt_load load_notice(struct attempt *attempt, struct store_txn *txn,
+                                     int64_t wall)
+{
+	enum attempt_load load;
+	switch (notice_write(attempt->config, attempt->key, &attempt->entry, txn, wall,
+	                     &attempt->own)) {
+	case STORE_OK:
+		load = load_mail(attempt);
+		send_own(attempt);
+		return load;
+	case STORE_NOT_FOUND:
+		attempt->outcome.duty = OUTCOME_GIVE_UP;
+		return decide(attempt, "The incident is gone");
+	case STORE_DAMAGED:
+		return ATTEMPT_DAMAGED;
+	default:
+		return ATTEMPT_FAILED;
+	}
+}
+
+/* Promise 8: the sweep that holds an account's mail may be behind, or a crash was before it. */
+static enum attempt_load check_standing(const struct attempt *attempt, struct store_txn *txn,
+                                        uint64_t *incident_out)
+{
+	*incident_out = 0;
+	if (attempt->entry.kind != QUEUE_MAIL || attempt->entry.account.len == 0) {
+		return ATTEMPT_MAIL;
+	}
+	switch (suspend_incident_of(txn, attempt->entry.account, incident_out)) {
+	case STORE_OK:
+	case STORE_NOT_FOUND:
+		return ATTEMPT_MAIL;
+	case STORE_DAMAGED:
+		return ATTEMPT_BARRED;
+	default:
+		return ATTEMPT_FAILED;
+	}
 }
 
 static bool is_due(const struct queue_entry *entry, const struct attempt_times *times)
@@ -136,6 +184,24 @@ static enum attempt_load read_entry(struct attempt *attempt, struct store_txn *t
 	}
 }
 
+/* What is to be done for an entry of an account that may send. */
+static enum attempt_load load_duty(struct attempt *attempt, struct store_txn *txn,
+                                   const struct attempt_times *times, const char *unreachable)
+{
+	enum outcome_duty duty = attempt->outcome.duty;
+	if (duty == OUTCOME_EXPIRE || duty == OUTCOME_GIVE_UP) {
+		return decide(attempt, unreachable ? unreachable : TOO_LATE);
+	}
+	if (unreachable || !is_due(&attempt->entry, times)) {
+		return ATTEMPT_IDLE;
+	}
+	if (duty == OUTCOME_REPORT) {
+		return load_report(attempt, txn, times->wall);
+	}
+	return attempt->entry.kind == QUEUE_MAIL ? load_mail(attempt)
+	                                         : load_notice(attempt, txn, times->wall);
+}
+
 /*
  * Always from the store, never from the row that was handed over: a session's loop may be so
  * late with that, that the index has given the entry out and it has ended. It would be sent
@@ -144,22 +210,26 @@ static enum attempt_load read_entry(struct attempt *attempt, struct store_txn *t
 enum attempt_load attempt_load(struct attempt *attempt, struct store_txn *txn,
                                const struct attempt_times *times, const char *unreachable)
 {
-	const struct queue_entry *entry = &attempt->entry;
+	uint64_t incident;
 	enum attempt_load load = read_entry(attempt, txn);
 	if (load != ATTEMPT_MAIL) {
 		return load;
 	}
-	enum outcome_duty duty = outcome_duty(entry, times->now, attempt->config->lifetime,
-	                                      unreachable == NULL);
-	attempt->outcome.duty = duty;
-	if (duty == OUTCOME_EXPIRE || duty == OUTCOME_GIVE_UP) {
-		return decide(attempt, unreachable);
-	}
-	if (duty == OUTCOME_NOTHING || unreachable || !is_due(entry, times)) {
+	attempt->outcome.duty = outcome_duty(&attempt->entry, times->now,
+	                                     attempt->config->lifetime, unreachable == NULL);
+	if (attempt->outcome.duty == OUTCOME_NOTHING) {
 		return ATTEMPT_IDLE;
 	}
-	return duty == OUTCOME_MAIL ? load_mail(attempt)
-	                            : load_report(attempt, txn, times->wall);
+	load = check_standing(attempt, txn, &incident);
+	if (load != ATTEMPT_MAIL) {
+		return load;
+	}
+	if (incident) {
+		attempt->outcome.duty = OUTCOME_HOLD;
+		outcome_prepare(&attempt->outcome);
+		return ATTEMPT_DECIDED;
+	}
+	return load_duty(attempt, txn, times, unreachable);
 }
 
 /* ---- what was answered ---- */
@@ -219,25 +289,50 @@ static enum verdict verdict_of(unsigned code)
 	return code / 100 == 2 ? TAKEN : code / 100 == 5 ? NEVER : LATER;
 }
 
-static const struct {
-	const char *event;
+struct event {
+	const char *name;
 	enum log_level level;
-} mail_events[] = {
+};
+
+static const struct event mail_events[] = {
 	[TAKEN] = { "relayed", LOG_LEVEL_INFO },
 	[LATER] = { "deferred", LOG_LEVEL_INFO },
 	[NEVER] = { "failed", LOG_LEVEL_INFO },
-}, report_events[] = {
+};
+static const struct event report_events[] = {
 	[TAKEN] = { "report-sent", LOG_LEVEL_INFO },
 	[LATER] = { "report-deferred", LOG_LEVEL_INFO },
 	[NEVER] = { "report-refused", LOG_LEVEL_WARNING },
 };
+static const struct event notice_events[] = {
+	[TAKEN] = { "notice-sent", LOG_LEVEL_INFO },
+	[LATER] = { "notice-deferred", LOG_LEVEL_WARNING },
+	[NEVER] = { "notice-refused", LOG_LEVEL_ERROR },
+};
 
-static void begin_line(const struct attempt *attempt, struct log_line *line, const char *event,
-                       enum log_level level)
+/* Without an answer of the smarthost, by duty; for mail and for notices. */
+static const struct event decided_events[][2] = {
+	[OUTCOME_EXPIRE] = { { "expired", LOG_LEVEL_WARNING },
+	                     { "notice-expired", LOG_LEVEL_ERROR } },
+	[OUTCOME_GIVE_UP] = { { "report-given-up", LOG_LEVEL_WARNING },
+	                      { "notice-given-up", LOG_LEVEL_WARNING } },
+};
+
+static bool is_notice(const struct attempt *attempt)
 {
-	log_begin(line, level, event);
+	return attempt->entry.kind != QUEUE_MAIL;
+}
+
+static void begin_line(const struct attempt *attempt, struct log_line *line,
+                       const struct event *event)
+{
+	log_begin(line, event->level, event->name);
 	log_id(line, attempt->entry.id);
-	log_word(line, "account", attempt->entry.account);
+	if (is_notice(attempt)) {
+		log_number(line, "incident", (int64_t)attempt->entry.incident);
+	} else {
+		log_word(line, "account", attempt->entry.account);
+	}
 }
 
 /* A group: recipients with the same answer, or, with `by_code`, with the same code. */
@@ -273,10 +368,11 @@ static void log_group(const struct attempt *attempt, const struct outcome_result
 {
 	const struct outcome *outcome = &attempt->outcome;
 	enum verdict verdict = verdict_of(result->code);
-	bool report = outcome->duty == OUTCOME_REPORT;
+	const struct event *events = outcome->duty == OUTCOME_REPORT ? report_events
+	                             : is_notice(attempt)            ? notice_events
+	                                                             : mail_events;
 	struct log_line line;
-	begin_line(attempt, &line, (report ? report_events : mail_events)[verdict].event,
-	           (report ? report_events : mail_events)[verdict].level);
+	begin_line(attempt, &line, &events[verdict]);
 	log_word(&line, "smarthost", attempt->smarthost);
 	log_number(&line, "nrcpt", (int64_t)n);
 	log_number(&line, "delay_ms", now - attempt->entry.accepted_at);
@@ -310,25 +406,27 @@ static void log_results(const struct attempt *attempt, int64_t now)
 
 static void log_decided(const struct attempt *attempt, int64_t now)
 {
-	bool expired = attempt->outcome.duty == OUTCOME_EXPIRE;
+	const struct outcome *outcome = &attempt->outcome;
 	struct log_line line;
-	begin_line(attempt, &line, expired ? "expired" : "report-given-up", LOG_LEVEL_WARNING);
+	begin_line(attempt, &line, &decided_events[outcome->duty][is_notice(attempt)]);
 	log_number(&line, "delay_ms", now - attempt->entry.accepted_at);
-	log_text(&line, "reason", attempt->outcome.reason);
+	log_text(&line, "reason", outcome->reason);
 	log_end(&line);
 }
 
+/* Notices are ours: they are not counted as relayed mail. What is held for its account is not
+ * said one by one: the suspension is an event. */
 void attempt_log(const struct attempt *attempt, int64_t now, struct attempt_tally *tally)
 {
 	const struct outcome *outcome = &attempt->outcome;
 	uint64_t *const counts[] = { &tally->relayed, &tally->deferred, &tally->failed };
-	bool decided = outcome->duty == OUTCOME_EXPIRE || outcome->duty == OUTCOME_GIVE_UP;
-	for (size_t i = 0; outcome->duty == OUTCOME_MAIL && i < outcome->nresults; i++) {
+	bool counted = outcome->duty == OUTCOME_MAIL && !is_notice(attempt);
+	for (size_t i = 0; counted && i < outcome->nresults; i++) {
 		++*counts[verdict_of(outcome->results[i].code)];
 	}
-	if (decided) {
-		log_decided(attempt, now);
-	} else {
+	if (outcome->duty == OUTCOME_MAIL || outcome->duty == OUTCOME_REPORT) {
 		log_results(attempt, now);
+	} else if (outcome->duty != OUTCOME_HOLD) {
+		log_decided(attempt, now);
 	}
 }

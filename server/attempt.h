@@ -18,19 +18,22 @@ struct attempt {
 	void *owner;
 	struct attempt *prev, *next;
 	bool stalled;
+	bool stopped;
 	struct config *config;
+	const struct secret_key *key; /* borrowed: a notice's token is made of it */
 	struct arena arena;
 	struct queue_entry entry;
 	uint32_t *tried;                /* indices of the envelope's recipients */
 	struct outcome_result *results; /* room is made before the mail goes: a 2xx must not be
 	                                   lost for want of memory */
 	struct span smarthost;          /* who answered */
-	struct buf report;
+	struct buf own;                 /* the text, when we write it: a report, a notice */
 };
 
-/* Takes `item` and its body over; `config` is referenced. NULL without memory: `item` stays the
- * caller's. */
-struct attempt *attempt_new(struct config *config, struct schedule_item *item, uint32_t random);
+/* Takes `item` and its body over; `config` is referenced, `key` borrowed. NULL without memory:
+ * `item` stays the caller's. */
+struct attempt *attempt_new(struct config *config, const struct secret_key *key,
+                            struct schedule_item *item, uint32_t random);
 void attempt_free(struct attempt *attempt);
 
 enum attempt_load {
@@ -38,6 +41,8 @@ enum attempt_load {
 	ATTEMPT_MAIL,    /* `mail` is ready to be sent */
 	ATTEMPT_DECIDED, /* without a word to the smarthost: the job is ready */
 	ATTEMPT_DAMAGED, /* the entry can not be read */
+	ATTEMPT_BARRED,  /* nobody can tell whether its account may send: the ledger can not be
+	                    read */
 	ATTEMPT_FAILED,  /* no memory or no store: later */
 };
 
@@ -48,7 +53,8 @@ struct attempt_times {
 	int64_t back_at;
 };
 
-/* Reads the entry. `unreachable`: why no smarthost can be asked, else NULL. */
+/* Reads the entry, and whether its account may send: mail of one that may not is held, whatever
+ * else is due. `unreachable`: why no smarthost can be asked, else NULL. */
 enum attempt_load attempt_load(struct attempt *attempt, struct store_txn *txn,
                                const struct attempt_times *times, const char *unreachable);
 /* Within the relay's `done`: copies what was said; the job is ready then. */

@@ -2,6 +2,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "server/dispatch.h"
 #include "server/log.h"
@@ -13,11 +14,13 @@
 /* What another thread says. */
 struct letter {
 	struct letter *next;
-	bool fresh; /* `due` and `body`; else `word` and `id` */
-	enum delivery_word word;
-	uint64_t id;
-	struct queue_due due;
+	enum { FRESH, WORD, SUSPENDED } kind;
+	struct queue_due due; /* FRESH */
 	struct buf body;
+	enum delivery_word word; /* WORD */
+	uint64_t id;
+	size_t len; /* SUSPENDED */
+	char account[];
 };
 
 struct inbox {
@@ -87,15 +90,26 @@ static void on_changed(void *owner)
 	}
 }
 
+static void read_letter(struct dispatch *dispatch, struct letter *letter)
+{
+	switch (letter->kind) {
+	case FRESH:
+		dispatch_fresh(dispatch, &letter->due, &letter->body);
+		break;
+	case WORD:
+		dispatch_word(dispatch, letter->word, letter->id);
+		break;
+	case SUSPENDED:
+		dispatch_suspend(dispatch, span_of(letter->account, letter->len));
+		break;
+	}
+}
+
 static void read_letters(struct delivery *delivery, struct letter *letter)
 {
 	for (struct letter *next; letter; letter = next) {
 		next = letter->next;
-		if (letter->fresh) {
-			dispatch_fresh(delivery->dispatch, &letter->due, &letter->body);
-		} else {
-			dispatch_word(delivery->dispatch, letter->word, letter->id);
-		}
+		read_letter(delivery->dispatch, letter);
 		free(letter);
 	}
 }
@@ -190,7 +204,7 @@ void delivery_hand_over(struct delivery *delivery, const struct queue_due *due,
 		ring(delivery, &delivery->inbox.look);
 		return;
 	}
-	letter->fresh = true;
+	letter->kind = FRESH;
 	letter->due = *due;
 	letter->body = *body;
 	*body = (struct buf){ .cap = body->cap };
@@ -206,8 +220,24 @@ void delivery_tell(struct delivery *delivery, enum delivery_word word, uint64_t 
 		ring(delivery, &delivery->inbox.look);
 		return;
 	}
+	letter->kind = WORD;
 	letter->word = word;
 	letter->id = id;
+	post(delivery, letter);
+}
+
+void delivery_suspend(struct delivery *delivery, struct span account)
+{
+	struct letter *letter = calloc(1, sizeof *letter + account.len);
+	if (!letter) {
+		ring(delivery, &delivery->inbox.look); /* as above */
+		return;
+	}
+	letter->kind = SUSPENDED;
+	letter->len = account.len;
+	if (account.len) {
+		memcpy(letter->account, account.ptr, account.len);
+	}
 	post(delivery, letter);
 }
 

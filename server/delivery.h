@@ -37,6 +37,10 @@ enum delivery_word {
 	DELIVERY_GONE,     /* discarded: as HELD */
 };
 void delivery_tell(struct delivery *delivery, enum delivery_word word, uint64_t id);
+/* The account was suspended: what waits of it is forgotten, what is on its way stops before the
+ * final dot. After the commit that did it; from then on nothing of it is begun in any case. The
+ * name is copied. */
+void delivery_suspend(struct delivery *delivery, struct span account);
 /* The configuration was reloaded. */
 void delivery_reload(struct delivery *delivery);
 /* `gatepostctl queue flush`: try the smarthost now, whatever its back-off. */

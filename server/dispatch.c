@@ -33,7 +33,7 @@ void dispatch_drop_body(struct dispatch *d, struct buf *body)
 
 struct attempt *dispatch_begin(struct dispatch *d, struct schedule_item *item)
 {
-	struct attempt *attempt = attempt_new(d->config, item, random_of(d));
+	struct attempt *attempt = attempt_new(d->config, &d->server->key, item, random_of(d));
 	if (attempt) {
 		attempt->owner = d;
 		attempt->next = d->attempts;
@@ -55,12 +55,19 @@ void dispatch_end(struct dispatch *d, struct attempt *attempt)
 	attempt_free(attempt);
 }
 
+/* The index may have anything. */
+static void look_again(struct dispatch *d)
+{
+	d->rescan = true;
+	d->front = true;
+}
+
 /* Nothing came of it: it waits again, first of its account. */
 static void give_back(struct dispatch *d, struct schedule_item *item)
 {
 	if (!schedule_return(d->schedule, item)) {
 		dispatch_drop_body(d, &item->body);
-		d->rescan = true;
+		look_again(d);
 	}
 }
 
@@ -70,13 +77,23 @@ static void land(struct dispatch *d, struct attempt *attempt)
 	dispatch_end(d, attempt);
 }
 
-/* When the store says that it is due again. */
-static void plan(struct dispatch *d, const struct outcome *outcome, int64_t now)
+static void set_earlier(int64_t *at, int64_t other)
 {
-	if (outcome->found && !outcome->ended && !outcome->held) {
-		d->wake_at = outcome->next_at < d->wake_at ? outcome->next_at : d->wake_at;
-		d->rescan = d->rescan || outcome->next_at <= now;
+	*at = other < *at ? other : *at;
+}
+
+/* When the store says that it is due again. */
+static void plan(struct dispatch *d, const struct attempt *attempt, int64_t now)
+{
+	const struct outcome *outcome = &attempt->outcome;
+	if (!outcome->found || outcome->ended || outcome->held) {
+		return;
 	}
+	set_earlier(&d->wake_at, outcome->next_at);
+	if (attempt->item.first) {
+		set_earlier(&d->look_at, outcome->next_at);
+	}
+	d->rescan = d->rescan || outcome->next_at <= now;
 }
 
 /* In flight ends here, where the result is durable. */
@@ -97,7 +114,7 @@ static void on_committed(struct commit_job *job, enum store_result result)
 	int64_t now = dispatch_now(d);
 	attempt_log(attempt, now, &d->tally);
 	if (result == STORE_OK) {
-		plan(d, &attempt->outcome, now);
+		plan(d, attempt, now);
 		land(d, attempt);
 	} else {
 		dispatch_end(
@@ -152,7 +169,7 @@ static void on_room(void *owner, bool back)
 	if (back) {
 		d->back_at = dispatch_now(d);
 		d->back = true;
-		d->rescan = true;
+		look_again(d);
 	}
 	dispatch_pump(d);
 }
@@ -181,6 +198,30 @@ static void log_damaged(uint64_t id)
 	log_end(&line);
 }
 
+static void log_barred(struct span account)
+{
+	struct log_line line;
+	log_begin(&line, LOG_LEVEL_ERROR, "ledger-damaged");
+	log_word(&line, "account", account);
+	log_text(&line, "reason", SPAN_LIT("it can not be read; its queued mail is not sent"));
+	log_end(&line);
+}
+
+/* One of very many stays in flight, as a damaged entry does, so that it is not tried in turn
+ * with the others. */
+static void bar(struct dispatch *d, struct attempt *attempt)
+{
+	bool news;
+	bool barred = due_bar(d, attempt->item.account, &news);
+	if (news) {
+		log_barred(attempt->entry.account);
+	}
+	if (barred) {
+		schedule_land(d->schedule, attempt->item.id);
+	}
+	dispatch_end(d, attempt);
+}
+
 static void act(struct dispatch *d, struct attempt *attempt, enum attempt_load load)
 {
 	switch (load) {
@@ -194,6 +235,9 @@ static void act(struct dispatch *d, struct attempt *attempt, enum attempt_load l
 		/* It stays in flight: looked at once in the life of a process. */
 		log_damaged(attempt->item.id);
 		dispatch_end(d, attempt);
+		break;
+	case ATTEMPT_BARRED:
+		bar(d, attempt);
 		break;
 	case ATTEMPT_FAILED:
 	case ATTEMPT_IDLE:
@@ -230,7 +274,7 @@ static bool start(struct dispatch *d, struct schedule_item *item)
 static void on_due(uv_timer_t *timer)
 {
 	struct dispatch *d = timer->data;
-	d->rescan = true;
+	look_again(d);
 	dispatch_pump(d);
 }
 
@@ -259,9 +303,21 @@ static bool has_room(const struct dispatch *d)
 	return relay_room(d->relay) && commit_port_outstanding(d->port) < UNSURE_MAX;
 }
 
-static bool is_low(const struct dispatch *d)
+static bool wants_walk(const struct dispatch *d)
 {
-	return d->rescan && schedule_waiting(d->schedule) <= WINDOW_LOW && has_room(d);
+	bool low = schedule_waiting(d->schedule) <= WINDOW_LOW;
+	return d->rescan && (low || d->look_at <= dispatch_now(d)) && has_room(d);
+}
+
+static bool pick(struct dispatch *d, struct schedule_item *item_out)
+{
+	if (!has_room(d)) {
+		return false;
+	}
+	if (d->front && schedule_first(d->schedule) == 0) {
+		due_walk_front(d);
+	}
+	return schedule_pick(d->schedule, item_out);
 }
 
 /* Gives the relay all it has room for. Called whenever something may have changed; it is not
@@ -275,10 +331,10 @@ void dispatch_pump(struct dispatch *d)
 	}
 	d->pumping = true;
 	for (size_t walks = 0; fine && !d->quitting && walks < WALKS_MAX; walks++) {
-		while (fine && has_room(d) && schedule_pick(d->schedule, &item)) {
+		while (fine && pick(d, &item)) {
 			fine = start(d, &item);
 		}
-		if (!fine || !is_low(d)) {
+		if (!fine || !wants_walk(d)) {
 			break;
 		}
 		due_walk(d);
@@ -300,14 +356,15 @@ void dispatch_fresh(struct dispatch *dispatch, const struct queue_due *due, stru
 {
 	bool known = false;
 	if (due->next_at <= dispatch_now(dispatch)) {
-		struct schedule_item item = { .id = due->id,
-			                      .account = due->account,
-			                      .body = *body };
+		struct schedule_item item = dispatch_item(due);
+		item.body = *body;
 		enum schedule_entry entered = schedule_enter(dispatch->schedule, &item);
 		*body = item.body;
 		known = entered == SCHEDULE_ENTERED || entered == SCHEDULE_KNOWN;
 	}
-	dispatch->rescan = dispatch->rescan || !known;
+	if (!known) {
+		look_again(dispatch);
+	}
 	dispatch_drop_body(dispatch, body);
 }
 
@@ -325,7 +382,7 @@ void dispatch_word(struct dispatch *dispatch, enum delivery_word word, uint64_t 
 {
 	struct schedule_item item;
 	if (word == DELIVERY_RELEASED) {
-		dispatch->rescan = true;
+		look_again(dispatch);
 	} else if (schedule_forget(dispatch->schedule, id, &item)) {
 		dispatch_drop_body(dispatch, &item.body);
 	} else if (schedule_flies(dispatch->schedule, id)) {
@@ -333,9 +390,39 @@ void dispatch_word(struct dispatch *dispatch, enum delivery_word word, uint64_t 
 	}
 }
 
+/* One that is not stopped yet. What it has come to may be applied already: then there is
+ * nothing to stop. */
+static struct attempt *flying_of(struct dispatch *d, struct span account)
+{
+	struct attempt *attempt = d->attempts;
+	while (attempt && (attempt->stopped || !span_eq(attempt->entry.account, account))) {
+		attempt = attempt->next;
+	}
+	return attempt;
+}
+
+/* What was loaded before the suspension is here; what is loaded from now on is held. */
+void dispatch_suspend(struct dispatch *dispatch, struct span account)
+{
+	struct schedule_item item;
+	struct attempt *attempt;
+	uint32_t hash = queue_account_hash(account);
+	while (schedule_forget_account(dispatch->schedule, hash, &item)) {
+		dispatch_drop_body(dispatch, &item.body);
+	}
+	/* From the front each time: a stop may end others, too. */
+	while ((attempt = flying_of(dispatch, account))) {
+		attempt->stopped = true;
+		relay_stop(dispatch->relay, &attempt->mail);
+	}
+	look_again(dispatch); /* two accounts may have one hash */
+}
+
 void dispatch_look(struct dispatch *dispatch, bool rescan)
 {
-	dispatch->rescan = dispatch->rescan || rescan;
+	if (rescan) {
+		look_again(dispatch);
+	}
 	dispatch_pump(dispatch);
 }
 
@@ -348,7 +435,7 @@ void dispatch_reload(struct dispatch *dispatch)
 
 void dispatch_flush(struct dispatch *dispatch)
 {
-	dispatch->rescan = true;
+	look_again(dispatch);
 	relay_wake(dispatch->relay);
 	dispatch_pump(dispatch);
 }
@@ -386,7 +473,7 @@ struct dispatch *dispatch_new(struct server *server, uv_loop_t *loop, atomic_siz
 	d->memory = memory;
 	d->changed = changed;
 	d->owner = owner;
-	d->rescan = true;
+	look_again(d);
 	d->random = (uint32_t)uv_hrtime();
 	if (!start_parts(d, error)) {
 		dispatch_free(d);

@@ -23,6 +23,8 @@ void dispatch_free(struct dispatch *dispatch);
 /* A committed entry; the body is taken over or dropped. */
 void dispatch_fresh(struct dispatch *dispatch, const struct queue_due *due, struct buf *body);
 void dispatch_word(struct dispatch *dispatch, enum delivery_word word, uint64_t id);
+/* Forgets what waits of the account, and stops what is on its way. */
+void dispatch_suspend(struct dispatch *dispatch, struct span account);
 /* Goes on; `rescan`: the index may have what was not told. */
 void dispatch_look(struct dispatch *dispatch, bool rescan);
 void dispatch_reload(struct dispatch *dispatch);

@@ -11,6 +11,15 @@
 	                        */
 #define DISPATCH_AGAIN_MS 1000 /* a full store, no memory: then again */
 
+#define DISPATCH_BARRED_MAX 64 /* accounts */
+
+/* An account whose ledger can not be read: nothing of it is sent. It is said once; once in a
+ * while it is tried again. */
+struct barred {
+	uint32_t account; /* queue_account_hash */
+	bool now;
+};
+
 enum timer { TIMER_DUE, TIMER_SWEEP, TIMER_STALLED, TIMERS };
 
 struct dispatch {
@@ -27,7 +36,10 @@ struct dispatch {
 	struct schedule *schedule;
 	struct attempt *attempts; /* begun, and not durably ended */
 	uint32_t random;
-	bool rescan;     /* the index may have due entries that are not in the schedule */
+	bool rescan; /* the index may have due entries that are not in the schedule */
+	bool front;  /* so may its front have fresh notices: they do not wait for room in the
+	                window */
+	int64_t look_at; /* T: then the index is walked, however full the window is */
 	int64_t wake_at; /* T: the next one is due then */
 	int64_t back_at; /* T: a smarthost came back, and all that was deferred before is due; 0
 	                    = never */
@@ -35,6 +47,8 @@ struct dispatch {
 	uint64_t swept;  /* up to this id */
 	int64_t probe_at; /* while down: the loop's time of the next probe; it moves when one
 	                     has failed. 0 = up */
+	struct barred barred[DISPATCH_BARRED_MAX];
+	size_t nbarred;
 	bool pumping;
 	bool quitting;
 	struct attempt_tally tally;
@@ -43,6 +57,16 @@ struct dispatch {
 static inline int64_t dispatch_now(const struct dispatch *d)
 {
 	return store_now(d->server->store);
+}
+
+/* Mail without an account is ours: a notice, ahead of all other. */
+static inline struct schedule_item dispatch_item(const struct queue_due *due)
+{
+	return (struct schedule_item){
+		.id = due->id,
+		.account = due->account,
+		.first = due->account == queue_account_hash(SPAN_NONE),
+	};
 }
 
 /* ---- dispatch.c ---- */
@@ -64,8 +88,14 @@ void dispatch_drop_body(struct dispatch *d, struct buf *body);
 
 /* ---- due.c ---- */
 
-/* Brings what is due into the window, and sets wake_at, rescan and back by what it has seen. */
+/* Brings what is due into the schedule, and sets wake_at, look_at, rescan, front and back by
+ * what it has seen. */
 void due_walk(struct dispatch *d);
+/* The same for fresh notices alone, which are at the front: sets `front`. */
+void due_walk_front(struct dispatch *d);
+/* From now on walks pass the account by, for a while. `news_out`: it was not known to be such.
+ * False when there are too many. */
+bool due_bar(struct dispatch *d, uint32_t account, bool *news_out);
 /* A look for entries whose time is over, in so many ms; while no smarthost can be reached, and
  * again and again. */
 void due_sweep_soon(struct dispatch *d, uint64_t ms);

@@ -6,26 +6,69 @@
 #define SWEEP_ENTRIES  2048
 #define SWEEP_YOUNG    256 /* so many are in time: those behind are younger still, as ids grow */
 
-/* One key of the index. False when there is no more room for any. */
-static bool enter(struct dispatch *d, const struct queue_due *due, bool *more)
+/* ---- accounts that can not be judged ---- */
+
+static struct barred *barred_of(struct dispatch *d, uint32_t account)
 {
-	struct schedule_item item = { .id = due->id, .account = due->account };
+	for (size_t i = 0; i < d->nbarred; i++) {
+		if (d->barred[i].account == account) {
+			return &d->barred[i];
+		}
+	}
+	return NULL;
+}
+
+bool due_bar(struct dispatch *d, uint32_t account, bool *news_out)
+{
+	struct barred *barred = barred_of(d, account);
+	*news_out = barred == NULL;
+	if (!barred && d->nbarred < DISPATCH_BARRED_MAX) {
+		barred = &d->barred[d->nbarred++];
+	}
+	if (barred) {
+		*barred = (struct barred){ account, true };
+	}
+	return barred != NULL;
+}
+
+static bool is_barred(struct dispatch *d, uint32_t account)
+{
+	const struct barred *barred = barred_of(d, account);
+	return barred && barred->now;
+}
+
+/* ---- walks ---- */
+
+/* What a walk was left with. */
+struct leftover {
+	bool front; /* the lane was full */
+	bool more;  /* so was the window, or an account's share of it */
+};
+
+/* One key of the index. */
+static void enter(struct dispatch *d, const struct queue_due *due, struct leftover *left)
+{
+	struct schedule_item item = dispatch_item(due);
+	if (is_barred(d, due->account)) {
+		return;
+	}
 	enum schedule_entry entry = schedule_enter(d->schedule, &item);
-	*more = *more || entry == SCHEDULE_SHARE || entry == SCHEDULE_FULL;
-	return entry != SCHEDULE_FULL;
+	bool out = entry == SCHEDULE_SHARE || entry == SCHEDULE_FULL;
+	left->more = left->more || out;
+	left->front = left->front || (out && item.first);
 }
 
 /*
- * Brings due entries into the window, skipping accounts that have their share of it. One that
- * was deferred before a smarthost came back is due, wherever it stands, until a walk to the end
- * finds none.
+ * Brings due entries into the window, skipping accounts that have their share of it; to the
+ * end, as a notice that was deferred stands somewhere among them. One that was deferred before
+ * a smarthost came back is due, wherever it stands, until a walk to the end finds none.
  */
 static void walk_index(struct dispatch *d, struct store_txn *txn, int64_t now)
 {
 	struct queue_due_walk walk;
 	struct queue_due due;
+	struct leftover left = { false, false };
 	size_t found = 0;
-	bool more = false;
 	d->wake_at = now + DISPATCH_LOOK_MS;
 	queue_due_begin(&walk, txn);
 	for (size_t keys = 0; queue_due_next(&walk, &due) && keys < WALK_KEYS; keys++) {
@@ -38,23 +81,53 @@ static void walk_index(struct dispatch *d, struct store_txn *txn, int64_t now)
 			continue;
 		}
 		found++;
-		if (!enter(d, &due, &more)) {
-			break;
-		}
+		enter(d, &due, &left);
 	}
 	queue_due_end(&walk);
-	d->rescan = more;
-	d->back = d->back && (more || found);
+	d->rescan = left.more;
+	d->front = left.front;
+	d->back = d->back && (left.more || found);
+}
+
+/* Once in a while everybody has another chance. */
+static void look_anew(struct dispatch *d, int64_t now)
+{
+	if (d->look_at <= now) {
+		d->look_at = now + DISPATCH_LOOK_MS;
+		for (size_t i = 0; i < d->nbarred; i++) {
+			d->barred[i].now = false;
+		}
+	}
 }
 
 void due_walk(struct dispatch *d)
 {
 	struct store_txn *txn = store_begin_read(d->server->store, NULL);
+	int64_t now = dispatch_now(d);
+	look_anew(d, now);
 	if (txn) {
-		walk_index(d, txn, dispatch_now(d));
+		walk_index(d, txn, now);
 	} else {
-		d->wake_at = dispatch_now(d) + DISPATCH_AGAIN_MS;
+		d->wake_at = now + DISPATCH_AGAIN_MS;
 		d->rescan = false; /* until then */
+	}
+	store_abort(txn);
+}
+
+void due_walk_front(struct dispatch *d)
+{
+	struct leftover left = { false, false };
+	struct store_txn *txn = store_begin_read(d->server->store, NULL);
+	struct queue_due_walk walk;
+	struct queue_due due;
+	d->front = false;
+	if (txn) {
+		queue_due_begin(&walk, txn);
+		while (queue_due_next(&walk, &due) && due.next_at == 0 && !left.front) {
+			enter(d, &due, &left);
+		}
+		queue_due_end(&walk);
+		d->front = left.front;
 	}
 	store_abort(txn);
 }

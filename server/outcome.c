@@ -2,8 +2,10 @@
 
 #include <assert.h>
 
+#include "auth/suspend.h"
 #include "server/notice.h"
 #include "server/schedule.h"
+#include "store/incident.h"
 #include "store/journal.h"
 #include "store/killpoint.h"
 
@@ -199,17 +201,30 @@ static bool apply_give_up(const struct outcome *outcome, struct queue_entry *ent
 		return false;
 	}
 	move_all(entry, RECIPIENT_FAILED, RECIPIENT_REPORTED);
+	if (entry->kind != QUEUE_MAIL) {
+		move_all(entry, RECIPIENT_PENDING, RECIPIENT_REPORTED);
+	}
 	settle(entry, now, pending_again(outcome, entry, now));
+	return true;
+}
+
+static bool apply_hold(const struct outcome *outcome, struct queue_entry *entry, int64_t now)
+{
+	(void)now;
+	if (entry->state != QUEUE_READY || !outcome->incident) {
+		return false;
+	}
+	entry->state = QUEUE_HELD;
+	entry->incident = outcome->incident;
 	return true;
 }
 
 bool outcome_apply(const struct outcome *outcome, struct queue_entry *entry, int64_t now)
 {
 	static bool (*const apply[])(const struct outcome *, struct queue_entry *, int64_t) = {
-		[OUTCOME_MAIL] = apply_mail,
-		[OUTCOME_REPORT] = apply_report,
-		[OUTCOME_EXPIRE] = apply_expire,
-		[OUTCOME_GIVE_UP] = apply_give_up,
+		[OUTCOME_MAIL] = apply_mail,     [OUTCOME_REPORT] = apply_report,
+		[OUTCOME_EXPIRE] = apply_expire, [OUTCOME_GIVE_UP] = apply_give_up,
+		[OUTCOME_HOLD] = apply_hold,
 	};
 	assert(outcome->duty < COUNT(apply) && apply[outcome->duty]);
 	return apply[outcome->duty](outcome, entry, now);
@@ -217,11 +232,40 @@ bool outcome_apply(const struct outcome *outcome, struct queue_entry *entry, int
 
 /* ---- the job ---- */
 
+/* The answer that the incident's watch waits for: from now on its notice is delivered. */
+static void mark_notified(const struct outcome *outcome, struct store_txn *txn,
+                          const struct queue_entry *entry, struct arena *arena, int64_t now)
+{
+	struct incident incident;
+	bool taken = false;
+	for (size_t i = 0; outcome->duty == OUTCOME_MAIL && i < outcome->nresults; i++) {
+		taken |= outcome->results[i].code / 100 == 2;
+	}
+	if (taken && entry->kind == QUEUE_NOTICE_SUSPENDED &&
+	    incident_get(txn, entry->incident, arena, &incident) == STORE_OK &&
+	    !incident.notified_at) {
+		incident.notified_at = now;
+		incident_put(txn, &incident);
+	}
+}
+
+/* Is it still suspended? It may have been unlocked while this waited for the writer. */
+static void look_at_standing(struct outcome *outcome, struct store_txn *txn,
+                             const struct queue_entry *entry)
+{
+	outcome->incident = 0;
+	if (outcome->duty == OUTCOME_HOLD) {
+		suspend_incident_of(txn, entry->account, &outcome->incident);
+	}
+}
+
+/* The journal tells of each recipient's fate, which a hold does not change. */
 static void store_entry(struct outcome *outcome, struct store_txn *txn,
                         const struct queue_entry *entry)
 {
 	KILLPOINT("done-before");
-	if (queue_update(txn, entry, &outcome->ended) == STORE_OK) {
+	bool stored = queue_update(txn, entry, &outcome->ended) == STORE_OK;
+	if (stored && entry->kind == QUEUE_MAIL && outcome->duty != OUTCOME_HOLD) {
 		struct journal_row row = journal_of_entry(entry);
 		journal_put(txn, &row);
 	}
@@ -238,9 +282,11 @@ static void run(struct commit_job *job, struct store_txn *txn, int64_t now)
 	outcome->held = false;
 	outcome->found = queue_get(txn, outcome->id, &arena, &entry) == STORE_OK;
 	if (outcome->found) {
+		look_at_standing(outcome, txn, &entry);
 		if (outcome_apply(outcome, &entry, now)) {
 			store_entry(outcome, txn, &entry);
 		}
+		mark_notified(outcome, txn, &entry, &arena, now);
 		outcome->held = entry.state == QUEUE_HELD;
 		outcome->next_at = entry.next_at;
 	}

@@ -2,11 +2,11 @@
  * What becomes of an entry: what is to be done for it now, and the commit job that applies what
  * came of it. The entry is read again within the job: it may have been held, released or
  * discarded while its mail was on the way. A 2xx counts in any state, all else only while
- * READY.
+ * READY. Whether an account is still suspended, for which it is to be held, is read there too.
  *
  * An entry is due at next_at. When its report_at is not later than that (or nothing is PENDING)
  * the report is what is due, else the mail. There is one report a message: it waits for the
- * next attempt when there is one, and shares with that.
+ * next attempt when there is one, and shares with that. On a notice nobody reports.
  */
 #ifndef GATEPOST_SERVER_OUTCOME_H
 #define GATEPOST_SERVER_OUTCOME_H
@@ -19,7 +19,8 @@ enum outcome_duty {
 	OUTCOME_MAIL,    /* the PENDING ones are tried */
 	OUTCOME_REPORT,  /* the sender is told of the FAILED ones */
 	OUTCOME_EXPIRE,  /* the PENDING ones have waited too long */
-	OUTCOME_GIVE_UP, /* so has the report */
+	OUTCOME_GIVE_UP, /* so has the report; or a notice has nothing to say any more */
+	OUTCOME_HOLD,    /* its account is suspended */
 };
 
 /* Borrowed, as long as the outcome. */
@@ -29,8 +30,8 @@ struct outcome_rules {
 	int64_t lifetime;
 };
 
-/* What is due first. `reachable`: a mail that was never tried is tried although its time is
- * over. */
+/* What is due first, if its account may send. `reachable`: a mail that was never tried is tried
+ * although its time is over. */
 enum outcome_duty outcome_duty(const struct queue_entry *entry, int64_t now, int64_t lifetime,
                                bool reachable);
 
@@ -54,7 +55,8 @@ struct outcome {
 	bool found;
 	bool ended;
 	bool held;
-	int64_t next_at; /* READY and not ended */
+	uint64_t incident; /* HOLD: by which; 0 = the account is good again */
+	int64_t next_at;   /* READY and not ended */
 };
 
 /* Fills in the job's run and bytes. All other fields are set before or after. */
