@@ -1,19 +1,12 @@
 #include "server/config.h"
 
-#include <arpa/inet.h>
-#include <confuse.h>
-#include <errno.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 #include "proto/address.h"
 #include "server/config_table.h"
 
-#define FILE_MAX   ((size_t)1024 * 1024)
 #define MEMORY_MAX ((size_t)16 * 1024 * 1024)
-#define TITLE_MAX  32
-#define KEYS_MAX   64 /* of a block */
 
 /* ---- the object ---- */
 
@@ -31,7 +24,7 @@ void config_unref(struct config *config)
 	}
 }
 
-static struct config *new_empty(void)
+struct config *config_new_empty(void)
 {
 	struct config *config = calloc(1, sizeof *config);
 	if (config) {
@@ -43,12 +36,7 @@ static struct config *new_empty(void)
 
 static bool copy(struct config *config, struct span text, char **copy_out)
 {
-	struct span made;
-	bool good = arena_copy(&config->memory, text, &made);
-	if (good) {
-		*copy_out = (char *)(uintptr_t)made.ptr;
-	}
-	return good;
+	return config_copy_text(&config->memory, text, false, copy_out);
 }
 
 static bool init_rows(struct config *config, enum config_block block, void *object, bool sample)
@@ -63,41 +51,44 @@ static bool init_rows(struct config *config, enum config_block block, void *obje
 	return true;
 }
 
-/* What RFC 8314 3.3 wants, for a file without any listen block. */
-static bool default_listeners(struct config *config)
+static bool add_listener(struct config *config, const char *name, unsigned port,
+                         enum config_tls tls)
 {
-	static const struct {
-		const char *name;
-		unsigned port;
-		enum config_tls tls;
-	} rows[] = {
-		{ "submission", 587, CONFIG_TLS_STARTTLS },
-		{ "submissions", 465, CONFIG_TLS_IMPLICIT },
-	};
-	for (size_t i = 0; i < COUNT(rows); i++) {
-		struct config_listener *listener = &config->listener[i];
-		listener->port = rows[i].port;
-		listener->tls = rows[i].tls;
-		if (!init_rows(config, CONFIG_LISTEN, listener, false) ||
-		    !copy(config, span_str(rows[i].name), &listener->name)) {
-			return false;
+	if (config->nlisteners == CONFIG_LISTENERS_MAX) {
+		return false;
+	}
+	struct config_listener *listener = &config->listener[config->nlisteners];
+	listener->port = port;
+	listener->tls = tls;
+	bool good = init_rows(config, CONFIG_LISTEN, listener, false) &&
+	            copy(config, span_str(name), &listener->name);
+	config->nlisteners += good;
+	return good;
+}
+
+bool config_derive_listeners(struct config *config)
+{
+	for (size_t i = 0; i < config->nlisteners; i++) {
+		if (config->listener[i].role == CONFIG_ROLE_SUBMISSION) {
+			return true;
 		}
 	}
-	config->nlisteners = COUNT(rows);
-	return true;
+	return add_listener(config, "submission", 587, CONFIG_TLS_STARTTLS) &&
+	       add_listener(config, "submissions", 465, CONFIG_TLS_IMPLICIT);
 }
 
 struct config *config_new(bool sample)
 {
-	struct config *config = new_empty();
+	struct config *config = config_new_empty();
 	if (config && init_rows(config, CONFIG_TOP, config, sample) &&
-	    init_rows(config, CONFIG_TLS, config, sample) && default_listeners(config)) {
+	    init_rows(config, CONFIG_TLS, config, sample) && config_derive_listeners(config)) {
 		struct config_smarthost *mta = &config->smarthost[0];
 		if (!sample) {
 			return config;
 		}
 		config->nsmarthosts = 1;
-		if (init_rows(config, CONFIG_SMARTHOST, mta, true) &&
+		if (config_derive_mail(config, config->hostname, config->domain) &&
+		    init_rows(config, CONFIG_SMARTHOST, mta, true) &&
 		    copy(config, SPAN_LIT("mta"), &mta->name)) {
 			return config;
 		}
@@ -130,422 +121,143 @@ bool config_derive_domain(struct config *config, const char *hostname)
 	return good;
 }
 
-/* ---- the file ---- */
-
-struct load {
-	const char *path;
-	struct error *error;
-	char *text; /* NUL-terminated */
-	size_t len;
-	cfg_t *file;
-	struct config_notes notes;
-	struct config *config;
-};
-
-/* "FILE:LINE: what: fault", without the line when it is 0, without `what` when that is empty.
- */
-__attribute__((format(printf, 4, 5))) static bool
-fail(const struct load *load, int line, const char *what, const char *format, ...)
+/* "FRONT@NAME", where the field is not given and the name is known. */
+static bool derive_address(struct config *config, const char *front, const char *name,
+                           char **field)
 {
-	struct error reason;
-	char number[16] = "";
-	va_list args;
-	va_start(args, format);
-	vsnprintf(reason.text, sizeof reason.text, format, args);
-	va_end(args);
-	if (line > 0) {
-		snprintf(number, sizeof number, ":%d", line);
-	}
-	error_set(load->error, "%s%s: %s%s%s", load->path, number, what, what[0] ? ": " : "",
-	          reason.text);
-	return false;
-}
-
-static bool read_file(struct load *load)
-{
-	FILE *file = fopen(load->path, "re");
-	load->text = malloc(FILE_MAX + 1);
-	bool good = file && load->text;
-	if (good) {
-		errno = 0;
-		load->len = fread(load->text, 1, FILE_MAX, file);
-		load->text[load->len] = '\0';
-		good = !ferror(file);
-	}
-	if (!good) {
-		fail(load, 0, "", "%s", strerror(errno ? errno : ENOMEM));
-	} else if (load->len == FILE_MAX) {
-		good = fail(load, 0, "", "is larger than 1 MiB");
-	}
-	if (file) {
-		fclose(file);
-	}
-	return good;
-}
-
-static bool clean(struct load *load)
-{
-	struct config_fault fault;
-	return config_scan_clean(load->text, load->len, &fault) ||
-	       fail(load, fault.line, "", "%s", fault.error.text);
-}
-
-/* ---- through libConfuse ---- */
-
-/* "key", "tls: key" or "listen NAME: key". */
-struct name {
-	char text[160];
-};
-
-static struct name name_key(enum config_block block, const char *title, const char *key)
-{
-	struct name name;
-	const char *kind = config_blocks[block].name;
-	snprintf(name.text, sizeof name.text, "%s%s%.40s%s%.60s", kind,
-	         title && title[0] ? " " : "", title ? title : "",
-	         kind[0] && key[0] ? ": " : "", key);
-	return name;
-}
-
-/* libConfuse hands no pointer of ours to its error function. config_load is for one thread at a
- * time anyway: its lexer has static state. */
-static struct load *loading;
-
-/* Its first word is the fault, what follows is a consequence. */
-__attribute__((format(printf, 2, 0))) static void hear_error(cfg_t *where, const char *format,
-                                                             va_list args)
-{
-	char text[256];
-	if (loading->error->text[0]) {
-		return;
-	}
-	if (strcmp(format, "no such option '%s'") != 0) {
-		vsnprintf(text, sizeof text, format, args);
-		fail(loading, where->line, "", "%s", text);
-		return;
-	}
-	enum config_block block = CONFIG_TOP;
-	for (size_t i = CONFIG_TOP + 1; i < CONFIG_BLOCKS; i++) {
-		block = strcmp(where->name, config_blocks[i].name) == 0 ? (enum config_block)i
-		                                                        : block;
-	}
-	struct name name = name_key(block, where->title, va_arg(args, const char *));
-	fail(loading, where->line, name.text, "there is no such key");
-}
-
-/* All values are strings to libConfuse; their types are ours. */
-static size_t block_options(enum config_block block, cfg_opt_t *options)
-{
-	size_t n = 0;
-	for (size_t i = 0; i < config_nrows; i++) {
-		const struct config_row *row = &config_rows[i];
-		if (row->block == block) {
-			options[n++] =
-			    row->type->count
-				? (cfg_opt_t)CFG_STR_LIST(row->name, NULL, CFGF_NODEFAULT)
-				: (cfg_opt_t)CFG_STR(row->name, NULL, CFGF_NODEFAULT);
-		}
-	}
-	return n;
-}
-
-static bool parse(struct load *load)
-{
-	cfg_opt_t option[CONFIG_BLOCKS][KEYS_MAX];
-	size_t top = block_options(CONFIG_TOP, option[CONFIG_TOP]);
-	for (size_t i = CONFIG_TOP + 1; i < CONFIG_BLOCKS; i++) {
-		const struct config_block_info *info = &config_blocks[i];
-		cfg_flag_t flags = info->most ? CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES
-		                              : CFGF_NONE;
-		option[i][block_options((enum config_block)i, option[i])] =
-		    (cfg_opt_t)CFG_END();
-		option[CONFIG_TOP][top++] = (cfg_opt_t)CFG_SEC(info->name, option[i], flags);
-	}
-	option[CONFIG_TOP][top] = (cfg_opt_t)CFG_END();
-	load->file = cfg_init(option[CONFIG_TOP], CFGF_NONE);
-	if (!load->file) {
-		return fail(load, 0, "", "no memory");
-	}
-	loading = load;
-	cfg_set_error_function(load->file, hear_error);
-	bool good = cfg_parse_buf(load->file, load->text) == CFG_SUCCESS;
-	loading = NULL;
-	if (!good && !load->error->text[0]) {
-		fail(load, load->file->line, "", "can not be read from here on");
-	}
-	return good;
-}
-
-static bool note(struct load *load)
-{
-	struct config_fault fault;
-	return config_scan_note(span_of(load->text, load->len), &load->notes, &fault) ||
-	       fail(load, fault.line, "", "%s", fault.error.text);
-}
-
-/* ---- into the object ---- */
-
-/* The line of a value, else of its key, else of its block; 0 when all of it is a default. */
-static int line_of(const struct load *load, enum config_block block, const char *title,
-                   const char *key, size_t value)
-{
-	const char *kind = config_blocks[block].name;
-	const struct config_note *found = config_note_find(&load->notes, kind, title, key,
-	                                                   value);
-	found = found ? found : config_note_find(&load->notes, kind, title, key, 0);
-	found = found ? found : config_note_find(&load->notes, kind, title, "", 0);
-	return found ? found->line : 0;
-}
-
-/* One key that is given: all its values. */
-static bool store_values(struct load *load, const struct config_row *row, cfg_t *section,
-                         void *object)
-{
-	const char *title = cfg_title(section);
-	struct name name = name_key(row->block, title, row->name);
-	cfg_opt_t *option = cfg_getopt(section, row->name);
-	struct config_slot slot = { .memory = &load->config->memory,
-		                    .object = object,
-		                    .count = cfg_opt_size(option) };
-	int line = line_of(load, row->block, title, row->name, 0);
-	if (row->type->count && (int64_t)slot.count > row->max) {
-		return fail(load, line, name.text, "has more than %lld values",
-		            (long long)row->max);
-	}
-	if (row->type->count && (int64_t)slot.count < row->min) {
-		return fail(load, line, name.text, "needs a value");
-	}
-	for (; slot.index < slot.count; slot.index++) {
-		struct config_value value;
-		struct error fault;
-		const char *text = cfg_opt_getnstr(option, (unsigned)slot.index);
-		if (!row->type->parse(row, span_str(text), &value, &fault)) {
-			line = line_of(load, row->block, title, row->name, slot.index + 1);
-			return fail(load, line, name.text, "\"%.80s\": %s", text, fault.text);
-		}
-		if (!row->type->store(row, &slot, &value)) {
-			return fail(load, 0, name.text, "no memory");
-		}
-	}
-	return true;
-}
-
-static bool fill_block(struct load *load, enum config_block block, cfg_t *section, void *object)
-{
-	const char *title = cfg_title(section);
-	for (size_t i = 0; i < config_nrows; i++) {
-		const struct config_row *row = &config_rows[i];
-		if (row->block != block) {
-			continue;
-		}
-		if (config_note_find(&load->notes, config_blocks[block].name, title, row->name,
-		                     0)) {
-			if (!store_values(load, row, section, object)) {
-				return false;
-			}
-		} else if (!row->initial && !row->derived) {
-			struct name name = name_key(block, title, row->name);
-			return fail(load, line_of(load, block, title, row->name, 0), name.text,
-			            "is missing");
-		} else if (!config_row_init(row, &load->config->memory, object, false)) {
-			return fail(load, 0, row->name, "no memory");
-		}
-	}
-	return true;
-}
-
-static bool title_is_valid(const char *title)
-{
-	size_t n = strlen(title);
-	return n > 0 && n <= TITLE_MAX &&
-	       n == strspn(title,
-	                   "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-");
-}
-
-/* All titled blocks of a kind into an array of `size` bytes each, whose first member is the
- * name. */
-static bool fill_blocks(struct load *load, enum config_block block, void *array, size_t size,
-                        size_t *count_out)
-{
-	const char *kind = config_blocks[block].name;
-	for (unsigned i = 0; i < cfg_size(load->file, kind); i++) {
-		cfg_t *section = cfg_getnsec(load->file, kind, i);
-		char **object = (char **)((char *)array + i * size);
-		struct name name = name_key(block, cfg_title(section), "");
-		int line = line_of(load, block, cfg_title(section), "", 0);
-		if (i == config_blocks[block].most) {
-			return fail(load, line, name.text, "more than %u such blocks", i);
-		}
-		if (!title_is_valid(cfg_title(section))) {
-			return fail(load, line, name.text,
-			            "a name has letters, digits, dots and hyphens");
-		}
-		if (!copy(load->config, span_str(cfg_title(section)), object)) {
-			return fail(load, 0, kind, "no memory");
-		}
-		if (!fill_block(load, block, section, object)) {
-			return false;
-		}
-		*count_out = i + 1;
-	}
-	return true;
-}
-
-static bool fill(struct load *load)
-{
-	struct config *config = load->config = new_empty();
-	if (!config || !copy(config, span_str(load->path), &config->path)) {
-		return fail(load, 0, "", "no memory");
-	}
-	bool good = fill_block(load, CONFIG_TOP, load->file, config) &&
-	            fill_block(load, CONFIG_TLS, cfg_getsec(load->file, "tls"), config) &&
-	            fill_blocks(load, CONFIG_LISTEN, config->listener,
-	                        sizeof config->listener[0], &config->nlisteners) &&
-	            fill_blocks(load, CONFIG_SMARTHOST, config->smarthost,
-	                        sizeof config->smarthost[0], &config->nsmarthosts);
-	if (good && config->nlisteners == 0 && !default_listeners(config)) {
-		return fail(load, 0, "", "no memory");
-	}
-	return good;
-}
-
-/* ---- what keys say together ---- */
-
-static bool check_names(struct load *load)
-{
-	struct config *config = load->config;
-	if ((!config->hostname && !config_derive_hostname(config)) ||
-	    (!config->domain && !config_derive_domain(config, config->hostname))) {
-		return fail(load, 0, "", "no memory");
-	}
-	if (!config->hostname) {
-		return fail(load, 0, "hostname",
-		            "is missing, and the machine's own name has no dot");
-	}
-	if (!config->domain) {
-		return fail(load, 0, "domain", "is missing, and hostname has none");
-	}
-	return true;
-}
-
-static bool check_smarthosts(struct load *load)
-{
-	return load->config->nsmarthosts > 0 ||
-	       fail(load, 0, "smarthost", "at least one smarthost block is needed");
-}
-
-struct place {
-	unsigned char ip[sizeof(struct in6_addr)];
-	int family;
-	unsigned port;
-};
-
-static struct place place_of(const struct config_listener *listener, size_t address)
-{
-	struct place place = { .family = AF_INET, .port = listener->port };
-	const char *text = listener->address[address];
-	if (inet_pton(AF_INET, text, place.ip) != 1) {
-		place.family = AF_INET6;
-		inet_pton(AF_INET6, text, place.ip);
-	}
-	return place;
-}
-
-/* SO_REUSEPORT would let both have it, and clients would meet one or the other. */
-static bool check_listeners(struct load *load)
-{
-	struct place places[CONFIG_LISTENERS_MAX * CONFIG_ADDRESSES_MAX];
-	const struct config *config = load->config;
-	size_t n = 0;
-	for (size_t i = 0; i < config->nlisteners; i++) {
-		const struct config_listener *listener = &config->listener[i];
-		for (size_t a = 0; a < listener->naddresses; a++, n++) {
-			places[n] = place_of(listener, a);
-			for (size_t before = 0; before < n; before++) {
-				if (memcmp(&places[before], &places[n], sizeof places[n]) ==
-				    0) {
-					struct name name = name_key(CONFIG_LISTEN,
-					                            listener->name, "address");
-					int line = line_of(load, CONFIG_LISTEN, listener->name,
-					                   "address", a + 1);
-					return fail(load, line, name.text,
-					            "\"%s\": port %u is given twice",
-					            listener->address[a], listener->port);
-				}
-			}
-		}
-	}
-	return true;
-}
-
-static bool check_limits(struct load *load)
-{
-	const struct budget_limits *limits = &load->config->limits;
-	for (size_t i = 0; i < limits->count; i++) {
-		for (size_t before = 0; before < i; before++) {
-			if (limits->limit[before].window == limits->limit[i].window) {
-				return fail(load,
-				            line_of(load, CONFIG_TOP, "", "limits", i + 1),
-				            "limits", "value %zu has the window of value %zu",
-				            i + 1, before + 1);
-			}
-		}
-	}
-	return true;
-}
-
-/* An account must be able to send one message of the largest size. */
-static bool check_sizes(struct load *load)
-{
-	const struct config *config = load->config;
-	const struct {
-		const char *key;
-		int64_t bytes;
-	} rows[] = {
-		{ "queued_bytes", config->queued_bytes },
-		{ "uncommitted_bytes", config->uncommitted_bytes },
-		{ "store_size", config->store_size },
-	};
-	for (size_t i = 0; i < COUNT(rows); i++) {
-		if (config->message_size > rows[i].bytes) {
-			int line = line_of(load, CONFIG_TOP, "", "message_size", 0);
-			line = line ? line : line_of(load, CONFIG_TOP, "", rows[i].key, 0);
-			return fail(load, line, "message_size", "is more than %s", rows[i].key);
-		}
-	}
-	return true;
-}
-
-/* ---- the whole ---- */
-
-struct config *config_load(const char *path, struct error *error)
-{
-	static bool (*const steps[])(struct load *) = {
-		read_file,        clean,           parse,        note,        fill, check_names,
-		check_smarthosts, check_listeners, check_limits, check_sizes,
-	};
-	struct error own = { "" };
-	struct load load = { .path = path, .error = &own };
+	struct buf text = { .cap = 512 };
 	bool good = true;
-	for (size_t i = 0; good && i < COUNT(steps); i++) {
-		good = steps[i](&load);
+	if (!*field && name) {
+		good = buf_printf(&text, "%s@%s", front, name) &&
+		       copy(config, buf_span(&text), field);
 	}
-	if (!good) {
-		error_set(error, "%s", own.text);
-		config_unref(load.config);
-		load.config = NULL;
-	}
-	if (load.file) {
-		cfg_free(load.file);
-	}
-	free(load.notes.note);
-	free(load.text);
-	return load.config;
+	buf_done(&text);
+	return good;
+}
+
+bool config_derive_mail(struct config *config, const char *hostname, const char *domain)
+{
+	return derive_address(config, "unlock+*", hostname, &config->reply_address) &&
+	       derive_address(config, "postmaster", domain, &config->notice_from);
+}
+
+/* ---- what others need of it ---- */
+
+struct suspend_rules config_suspend_rules(const struct config *config)
+{
+	return (struct suspend_rules){ .postmaster = config->postmaster,
+		                       .npostmaster = config->npostmaster };
 }
 
 struct gate_rules config_gate_rules(const struct config *config)
 {
 	return (struct gate_rules){ .limits = config->limits,
 		                    .exempt = config->exempt,
-		                    .nexempt = config->nexempt };
+		                    .nexempt = config->nexempt,
+		                    .suspend = config_suspend_rules(config) };
+}
+
+struct unlock_rules config_unlock_rules(const struct config *config,
+                                        const struct secret_key *key)
+{
+	return (struct unlock_rules){
+		.suspend = config_suspend_rules(config),
+		.may_unlock = config->may_unlock,
+		.nmay_unlock = config->nmay_unlock,
+		.word_required = config->unlock_word == CONFIG_UNLOCK_WORD_REQUIRED,
+		.key = *key,
+	};
+}
+
+bool config_is_peer(const struct config_listener *listener, const unsigned char address[16])
+{
+	for (size_t i = 0; i < listener->npeers; i++) {
+		const struct config_network *peer = &listener->peers[i];
+		unsigned whole = peer->bits / 8;
+		unsigned rest = peer->bits % 8;
+		bool same = memcmp(address, peer->address, whole) == 0;
+		if (same && rest) {
+			same = (address[whole] ^ peer->address[whole]) >> (8 - rest) == 0;
+		}
+		if (same) {
+			return true;
+		}
+	}
+	return false;
+}
+
+/* ---- warnings ---- */
+
+/* A mailbox that several read, or a machine. */
+static bool is_role(struct span address)
+{
+	static const char *const names[] = {
+		"abuse",     "admin",    "administrator", "helpdesk", "hostmaster",
+		"info",      "it",       "noc",           "office",   "postmaster",
+		"root",      "security", "servicedesk",   "support",  "sysadmin",
+		"webmaster",
+	};
+	struct span local = span_first(address, span_find(address, '@'));
+	for (size_t i = 0; i < COUNT(names); i++) {
+		if (span_eq_nocase(local, span_str(names[i]))) {
+			return true;
+		}
+	}
+	return false;
+}
+
+static bool nobody_is_told(const struct config *config)
+{
+	return config->npostmaster == 0;
+}
+
+static bool only_roles(const struct config *config)
+{
+	bool roles = config->npostmaster > 0;
+	for (size_t i = 0; i < config->npostmaster; i++) {
+		roles = roles && is_role(config->postmaster[i]);
+	}
+	for (size_t i = 0; i < config->nmay_unlock; i++) {
+		roles = roles && is_role(config->may_unlock[i]);
+	}
+	return roles;
+}
+
+/* A pattern that any domain fits. */
+static bool anybody(const struct config *config)
+{
+	for (size_t i = 0; i < config->nmay_unlock; i++) {
+		struct span pattern = config->may_unlock[i];
+		size_t last = pattern.len - 1;
+		if (pattern.ptr[last] == '*') {
+			return true;
+		}
+	}
+	return false;
+}
+
+static const struct {
+	bool (*holds)(const struct config *config);
+	const char *text;
+} warnings[] = {
+	{ nobody_is_told,
+	  "postmaster: is not given: an account that breaks its limits is refused, "
+	  "but not suspended, and nobody is told" },
+	{ only_roles,
+	  "may_unlock: only role addresses may end a suspension: whoever reads such a "
+	  "mailbox may, and a ticket system that answers mail; name people as well" },
+	{ anybody,
+	  "may_unlock: a pattern that ends in * lets in senders of any domain: whoever "
+	  "gets hold of a notice may end the suspension" },
+};
+
+bool config_warning(const struct config *config, size_t number, char *text_out, size_t size)
+{
+	for (size_t i = 0; i < COUNT(warnings); i++) {
+		if (warnings[i].holds(config) && number-- == 0) {
+			snprintf(text_out, size, "%s", warnings[i].text);
+			return true;
+		}
+	}
+	return false;
 }

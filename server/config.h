@@ -16,11 +16,14 @@
 #include "proto/error.h"
 #include "proto/smtp_client.h"
 
-#define CONFIG_RETRY_MAX      32
-#define CONFIG_LISTENERS_MAX  16
-#define CONFIG_ADDRESSES_MAX  16
-#define CONFIG_SMARTHOSTS_MAX 8
-#define CONFIG_EXEMPT_MAX     4096
+#define CONFIG_RETRY_MAX       32
+#define CONFIG_LISTENERS_MAX   16
+#define CONFIG_ADDRESSES_MAX   16
+#define CONFIG_SMARTHOSTS_MAX  8
+#define CONFIG_EXEMPT_MAX      4096
+#define CONFIG_POSTMASTERS_MAX 16
+#define CONFIG_UNLOCKERS_MAX   1024
+#define CONFIG_PEERS_MAX       64
 
 enum config_tls {
 	CONFIG_TLS_STARTTLS,
@@ -78,11 +81,9 @@ struct config {
 	struct span *exempt; /* canonical accounts or patterns */
 	size_t nexempt;
 	/* suspension */
-	struct span
-	    *postmaster; /* where notices go; none: accounts are refused, never suspended */
+	struct span *postmaster; /* where notices go; none: accounts are never suspended */
 	size_t npostmaster;
-	struct span
-	    *may_unlock; /* logins and addresses, patterns with *; beside the postmasters */
+	struct span *may_unlock; /* logins and addresses, or patterns; and the postmasters */
 	size_t nmay_unlock;
 	char *contact;       /* in every refusal that a user sees; "" when not given */
 	char *reply_address; /* with its one *; default unlock+*@hostname */
@@ -141,9 +142,8 @@ struct unlock_rules config_unlock_rules(const struct config *config,
                                         const struct secret_key *key);
 /* Is `address` (16 bytes, IPv4 as v4-mapped) one of the listener's peers? */
 bool config_is_peer(const struct config_listener *listener, const unsigned char address[16]);
-/* What an admin should think about again, one line; false when there is nothing ("may_unlock:
- * only role addresses
- * ..."). `gatepost -t` prints it, the daemon logs it. Call with 0, 1, 2 ... */
+/* What an admin should think about again, one line ("may_unlock: only role addresses ..."):
+ * `gatepost -t` prints it, the daemon logs it. Call with 0, 1, 2 ... until it is false. */
 bool config_warning(const struct config *config, size_t number, char *text_out, size_t size);
 
 /* `gatepost -n`: what differs from the defaults, in the file's own syntax. */

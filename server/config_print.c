@@ -11,15 +11,18 @@ static void flush(struct buf *out, FILE *file)
 	buf_done(out);
 }
 
-/* NAME { key = value key = value }, one line. */
+/* NAME { key = value key = value }, one line, without empty lists. */
 static void write_block(enum config_block block, const char *title, const void *object,
                         struct buf *out)
 {
 	buf_printf(out, "%s %s%s{", config_blocks[block].name, title, title[0] ? " " : "");
 	for (size_t i = 0; i < config_nrows; i++) {
-		if (config_rows[i].block == block) {
+		const struct config_row *row = &config_rows[i];
+		bool empty = row->type->count && row->block == block &&
+		             row->type->count(row, object) == 0;
+		if (row->block == block && !empty) {
 			buf_put_byte(out, ' ');
-			config_row_write(&config_rows[i], object, out);
+			config_row_write(row, object, out);
 		}
 	}
 	buf_put_str(out, " }\n");
@@ -78,7 +81,8 @@ void config_print(const struct config *config, FILE *out)
 	struct buf text = { .cap = TEXT_MAX };
 	struct config *defaults = config_new(false);
 	if (!defaults || !config_derive_hostname(defaults) ||
-	    !config_derive_domain(defaults, config->hostname)) {
+	    !config_derive_domain(defaults, config->hostname) ||
+	    !config_derive_mail(defaults, config->hostname, config->domain)) {
 		config_unref(defaults);
 		return;
 	}
@@ -210,18 +214,19 @@ static void put_comment(struct span words, size_t indent, struct buf *out)
 	buf_put_byte(out, '\n');
 }
 
-static void put_row_comment(const struct config_row *row, bool in_block, struct buf *out)
+/* `named`: the comment is all that stands there of it. */
+static void put_row_comment(const struct config_row *row, bool named, struct buf *out)
 {
 	struct buf words = { .cap = 4096 }, range = { .cap = 256 };
-	if (in_block) {
-		buf_printf(&words, "  %s: ", row->name);
+	if (named) {
+		buf_printf(&words, "%s%s: ", row->block == CONFIG_TOP ? "" : "  ", row->name);
 	}
 	buf_put_str(&words, row->sentence);
 	config_row_write_range(row, &range);
 	if (range.len) {
 		buf_printf(&words, " (%.*s)", SPAN_ARG(buf_span(&range)));
 	}
-	put_comment(buf_span(&words), in_block ? 4 : 0, out);
+	put_comment(buf_span(&words), row->block == CONFIG_TOP ? 0 : 4, out);
 	buf_done(&words);
 	buf_done(&range);
 }
@@ -252,8 +257,9 @@ void config_print_sample(FILE *out)
 		const struct config_row *row = &config_rows[i];
 		if (row->block == CONFIG_TOP) {
 			buf_put_byte(&text, '\n');
-			put_row_comment(row, false, &text);
-			buf_put_str(&text, row->sample ? "" : "#");
+			bool set = config_row_is_set(row, sample);
+			put_row_comment(row, !set, &text);
+			buf_put_str(&text, set && !row->sample ? "#" : "");
 			write_part(sample, row->name, &text);
 		} else if (row->block != before) {
 			put_sample_block(sample, row->block, &text);

@@ -12,9 +12,10 @@ const struct config_block_info config_blocks[CONFIG_BLOCKS] = {
 	[CONFIG_TOP] = { "", 0, "" },
 	[CONFIG_TLS] = { "tls", 0, "Certificate and key; they are read again at each reload." },
 	[CONFIG_LISTEN] = { "listen", CONFIG_LISTENERS_MAX,
-	                    "Where clients connect. Without any such block: submission (587, "
-	                    "starttls) and submissions "
-	                    "(465, implicit)." },
+	                    "Where clients connect. Without one for submission: submission "
+	                    "(587, starttls) and submissions (465, implicit). With role = "
+	                    "reply: "
+	                    "where the site's own MTA hands in answers to notices." },
 	[CONFIG_SMARTHOST] = { "smarthost", CONFIG_SMARTHOSTS_MAX,
 	                       "Where accepted mail goes, at least one; several are tried in "
 	                       "the order given." },
@@ -56,8 +57,15 @@ const struct config_row config_rows[] = {
 	  "0.0.0.0 ::", .sentence = "Numeric IPv4 and IPv6 addresses." },
 	{ LISTEN(port), &config_type_unsigned, AT_LISTEN(port), 1, 65535,
 	  .sentence = "TCP port." },
-	{ LISTEN(tls), &config_type_word, AT_LISTEN(tls), .words = "starttls|implicit",
-	  .sentence = "TLS after STARTTLS, which is required, or from the first byte." },
+	{ LISTEN(tls), &config_type_word, AT_LISTEN(tls), .words = "starttls|implicit|none",
+	  .sentence = "TLS after STARTTLS, which is required, from the first byte, or never "
+	              "(role = reply only)." },
+	{ LISTEN(role), &config_type_word, AT_LISTEN(role), .initial = "submission",
+	  .words = "submission|reply",
+	  .sentence = "Mail of users, or answers to notices and nothing else." },
+	{ LISTEN(peers), &config_type_networks, LIST, 0, CONFIG_PEERS_MAX, "",
+	  .sentence = "With role = reply, and only then: who may connect, addresses and "
+	              "networks: { \"127.0.0.1/32\", \"::1\" }." },
 
 	{ SMARTHOST(address), &config_type_host, AT_SMARTHOST(address), .sample = "127.0.0.1",
 	  .sentence = "A host name or an address." },
@@ -75,9 +83,41 @@ const struct config_row config_rows[] = {
 	  .sentence = "Recipients an account may write to in a window, all of which must be "
 	              "kept; {} is "
 	              "no limit. An account may have its own (gatepostctl account limit)." },
-	{ TOP(exempt), &config_type_patterns, LIST, 0, CONFIG_EXEMPT_MAX, "",
+	{ TOP(exempt), &config_type_patterns, AT(exempt), 0, CONFIG_EXEMPT_MAX, "",
+	  .count_offset = AT(nexempt),
 	  .sentence = "Accounts without limits, with * for any run of characters: "
 	              "{ \"newsletter@example.org\", \"*@lists.example.org\" }." },
+	{ TOP(postmaster), &config_type_mailboxes, AT(postmaster), 0, CONFIG_POSTMASTERS_MAX,
+	  "", .count_offset = AT(npostmaster), .sample = "postmaster@example.org",
+	  .sentence =
+	      "Who is told of a suspension, and may end it with a reply. Without any, an "
+	      "account that breaks its limits is refused, but never suspended." },
+	{ TOP(may_unlock), &config_type_patterns, AT(may_unlock), 0, CONFIG_UNLOCKERS_MAX, "",
+	  .count_offset = AT(nmay_unlock),
+	  .sentence = "Who else may answer: logins and addresses, with * for any run of "
+	              "characters: { \"jane@example.org\", \"*@it.example.org\" }." },
+	{ TOP(contact), &config_type_text, AT(contact), 0, 80, "",
+	  .sentence = "Whom a refused user should ask, in the refusal itself: "
+	              "\"IT desk, +49 30 1234\"." },
+	{ TOP(reply_address), &config_type_reply_address, AT(reply_address),
+	  .derived = "unlock+*@ and the hostname",
+	  .sentence = "Where answers to notices go; the * is where a notice puts its tag." },
+	{ TOP(notice_from), &config_type_mailbox, AT(notice_from),
+	  .derived = "postmaster@ and the domain",
+	  .sentence = "The From address of notices, of a domain that the site signs." },
+	{ TOP(suspended_at), &config_type_word, AT(suspended_at), .initial = "mail",
+	  .words = "mail|auth",
+	  .sentence =
+	      "Where a suspended account is refused: at MAIL, with a text that mail "
+	      "programs show, or at its login, where they ask for the password again." },
+	{ TOP(unlock_word), &config_type_word, AT(unlock_word), .initial = "optional",
+	  .words = "optional|required",
+	  .sentence = "Whether an answer needs one of the words that the notice names. When it "
+	              "is optional, an empty reply unlocks; automatic replies never count, but "
+	              "some do not say that they are." },
+	{ TOP(on_suspend), &config_type_path, AT(on_suspend), .derived = "none",
+	  .sentence = "A program that is run at each suspension, with the facts as JSON on its "
+	              "standard input." },
 	{ TOP(retry), &config_type_durations, LIST, 1, CONFIG_RETRY_MAX, "30s 1m 2m 5m 15m",
 	  .sentence = "Waiting times between attempts to relay; the last one repeats. When the "
 	              "smarthost "

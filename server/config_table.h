@@ -22,6 +22,7 @@ struct config_value {
 	struct span text;
 	int64_t number;
 	struct budget_limit limit;
+	struct config_network network;
 };
 
 /* Where a value goes: value `index` of `count` into the row's field of `object`. */
@@ -42,7 +43,7 @@ struct config_type {
 	void (*write)(const struct config_row *row, const void *object, size_t index,
 	              struct buf *out);
 	/* A list has this; others are one value. */
-	size_t (*count)(const void *object);
+	size_t (*count)(const struct config_row *row, const void *object);
 };
 
 struct config_row {
@@ -50,19 +51,22 @@ struct config_row {
 	const char *name;
 	const struct config_type *type;
 	size_t offset;       /* of its field */
-	int64_t min, max;    /* of a number; of a list `max` is the most values */
+	int64_t min, max;    /* of a number; of a list or a text `max` is the most of it */
 	const char *initial; /* the default, values of a list between blanks */
 	const char
 	    *derived; /* no fixed default: what it is instead. Neither: the key must be given */
 	const char *sample; /* what the sample file says */
 	const char *words;  /* "a|b" for config_type_word, in the order of the enum */
 	const char *sentence;
+	size_t count_offset; /* of a list of spans: its length */
 };
 
 extern const struct config_type config_type_integer, config_type_unsigned, config_type_size,
     config_type_duration, config_type_word, config_type_hostname, config_type_domain,
     config_type_path, config_type_socket, config_type_user, config_type_host,
-    config_type_addresses, config_type_limits, config_type_patterns, config_type_durations;
+    config_type_addresses, config_type_networks, config_type_limits, config_type_patterns,
+    config_type_mailboxes, config_type_durations, config_type_text, config_type_mailbox,
+    config_type_reply_address;
 
 extern const struct config_block_info config_blocks[CONFIG_BLOCKS];
 extern const struct config_row config_rows[];
@@ -79,6 +83,17 @@ void config_row_write(const struct config_row *row, const void *object, struct b
 /* "64K to 1G", "starttls or implicit"; nothing where a type has no bounds. */
 void config_row_write_range(const struct config_row *row, struct buf *out);
 
+/* For the types themselves: takes a text that is `good`, else says why not. */
+bool config_take_text(struct span text, struct config_value *value_out, bool good,
+                      const char *reason, struct error *fault);
+bool config_copy_text(struct arena *memory, struct span text, bool lower, char **copy_out);
+void config_put_quoted(struct span text, struct buf *out);
+bool config_is_ip(struct span text);
+bool config_parse_mailbox(const struct config_row *row, struct span text,
+                          struct config_value *value_out, struct error *fault);
+
+/* With nothing in it. NULL without memory. */
+struct config *config_new_empty(void);
 /* The defaults, with the listeners of a file without any; with the sample column where there is
  * one if `sample`. What is derived is NULL. NULL without memory. */
 struct config *config_new(bool sample);
@@ -86,6 +101,11 @@ struct config *config_new(bool sample);
  * field stays NULL when there is none. False without memory. */
 bool config_derive_hostname(struct config *config);
 bool config_derive_domain(struct config *config, const char *hostname);
+/* reply_address and notice_from, where they are not given, out of those names (which may be
+ * NULL). False without memory. */
+bool config_derive_mail(struct config *config, const char *hostname, const char *domain);
+/* Adds those of RFC 8314 3.3 when none is for submission; false when there is no room. */
+bool config_derive_listeners(struct config *config);
 
 /* Where something stands in the file. */
 struct config_note {

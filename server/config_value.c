@@ -7,6 +7,7 @@
 
 #include "proto/address.h"
 #include "proto/arena.h"
+#include "proto/orders.h"
 
 #define TEXT_MAX 1024
 
@@ -176,8 +177,8 @@ static void write_word(const struct config_row *row, const void *object, size_t 
 
 /* ---- texts ---- */
 
-static bool parse_text(struct span text, struct config_value *value_out, bool good,
-                       const char *reason, struct error *fault)
+bool config_take_text(struct span text, struct config_value *value_out, bool good,
+                      const char *reason, struct error *fault)
 {
 	if (!good) {
 		error_set(fault, "%s", reason);
@@ -190,8 +191,8 @@ static bool parse_hostname(const struct config_row *row, struct span text,
                            struct config_value *value_out, struct error *fault)
 {
 	(void)row;
-	return parse_text(text, value_out, address_domain_is_valid(text), "is no host name",
-	                  fault);
+	return config_take_text(text, value_out, address_domain_is_valid(text),
+	                        "is no host name", fault);
 }
 
 static bool parse_domain(const struct config_row *row, struct span text,
@@ -199,11 +200,11 @@ static bool parse_domain(const struct config_row *row, struct span text,
 {
 	(void)row;
 	bool good = address_domain_is_valid(text) && text.ptr[0] != '[';
-	return parse_text(text, value_out, good, "is no domain name", fault);
+	return config_take_text(text, value_out, good, "is no domain name", fault);
 }
 
 /* An empty text, or one with a NUL, is none. */
-static bool is_ip(struct span text)
+bool config_is_ip(struct span text)
 {
 	char host[INET6_ADDRSTRLEN + 1] = "";
 	unsigned char binary[sizeof(struct in6_addr)];
@@ -212,13 +213,6 @@ static bool is_ip(struct span text)
 	}
 	memcpy(host, text.ptr, text.len);
 	return inet_pton(AF_INET, host, binary) == 1 || inet_pton(AF_INET6, host, binary) == 1;
-}
-
-static bool parse_address(const struct config_row *row, struct span text,
-                          struct config_value *value_out, struct error *fault)
-{
-	(void)row;
-	return parse_text(text, value_out, is_ip(text), "is no numeric address", fault);
 }
 
 /* 10.0.0.256 is a name by its letters; no top-level domain begins with a digit. */
@@ -236,8 +230,8 @@ static bool parse_host(const struct config_row *row, struct span text,
                        struct config_value *value_out, struct error *fault)
 {
 	(void)row;
-	return parse_text(text, value_out, is_ip(text) || is_name(text),
-	                  "is neither a host name nor an address", fault);
+	return config_take_text(text, value_out, config_is_ip(text) || is_name(text),
+	                        "is neither a host name nor an address", fault);
 }
 
 static bool parse_path(const struct config_row *row, struct span text,
@@ -245,16 +239,16 @@ static bool parse_path(const struct config_row *row, struct span text,
 {
 	(void)row;
 	bool good = text.len && text.ptr[0] == '/' && text.len < TEXT_MAX;
-	return parse_text(text, value_out, good,
-	                  "must be a path from the root, with a / in front", fault);
+	return config_take_text(text, value_out, good,
+	                        "must be a path from the root, with a / in front", fault);
 }
 
 static bool parse_socket(const struct config_row *row, struct span text,
                          struct config_value *value_out, struct error *fault)
 {
 	if (text.len >= sizeof(((struct sockaddr_un *)NULL)->sun_path)) {
-		return parse_text(text, value_out, false,
-		                  "is too long for a socket (107 bytes)", fault);
+		return config_take_text(text, value_out, false,
+		                        "is too long for a socket (107 bytes)", fault);
 	}
 	return parse_path(row, text, value_out, fault);
 }
@@ -265,14 +259,49 @@ static bool parse_user(const struct config_row *row, struct span text,
 	(void)row;
 	bool good = text.len > 0 && text.len <= 32 && span_find(text, ':') == text.len &&
 	            span_find(text, ' ') == text.len && !span_eq(text, SPAN_LIT("root"));
-	return parse_text(text, value_out, good, "is no name of an ordinary user", fault);
+	return config_take_text(text, value_out, good, "is no name of an ordinary user", fault);
 }
 
-static bool copy_text(const struct config_slot *slot, struct span text, bool lower,
-                      char **copy_out)
+/* What people read in replies: RFC 5321 4.2 knows no other bytes. */
+static bool parse_printable(const struct config_row *row, struct span text,
+                            struct config_value *value_out, struct error *fault)
+{
+	bool good = text.len <= (size_t)row->max;
+	for (size_t i = 0; i < text.len; i++) {
+		good = good && text.ptr[i] >= ' ' && text.ptr[i] < 127;
+	}
+	if (!good) {
+		error_set(fault, "must be ASCII text of at most %lld bytes",
+		          (long long)row->max);
+	}
+	value_out->text = text;
+	return good;
+}
+
+/* It stands in our header fields: one with quotes could hold a blank or a comma. */
+bool config_parse_mailbox(const struct config_row *row, struct span text,
+                          struct config_value *value_out, struct error *fault)
+{
+	(void)row;
+	struct address address;
+	bool good = address_parse(text, &address) == ADDRESS_OK &&
+	            address.whole.len == text.len && span_find(text, '"') == text.len;
+	return config_take_text(text, value_out, good, "is no mail address", fault);
+}
+
+static bool parse_reply_address(const struct config_row *row, struct span text,
+                                struct config_value *value_out, struct error *fault)
+{
+	(void)row;
+	const char *reason = "";
+	bool good = orders_pattern_is_valid(text, &reason);
+	return config_take_text(text, value_out, good, reason, fault);
+}
+
+bool config_copy_text(struct arena *memory, struct span text, bool lower, char **copy_out)
 {
 	struct span copy;
-	if (!arena_copy(slot->memory, text, &copy)) {
+	if (!arena_copy(memory, text, &copy)) {
 		return false;
 	}
 	char *letters = (char *)(uintptr_t)copy.ptr;
@@ -286,18 +315,18 @@ static bool copy_text(const struct config_slot *slot, struct span text, bool low
 static bool store_text(const struct config_row *row, const struct config_slot *slot,
                        const struct config_value *value)
 {
-	return copy_text(slot, value->text, false, field(row, slot->object));
+	return config_copy_text(slot->memory, value->text, false, field(row, slot->object));
 }
 
 static bool store_lower(const struct config_row *row, const struct config_slot *slot,
                         const struct config_value *value)
 {
-	return copy_text(slot, value->text, true, field(row, slot->object));
+	return config_copy_text(slot->memory, value->text, true, field(row, slot->object));
 }
 
 /* config_scan_clean sees to it that no other byte needs an escape; "${" would be expanded
  * between double quotes. */
-static void put_quoted(struct span text, struct buf *out)
+void config_put_quoted(struct span text, struct buf *out)
 {
 	char quote = span_find(text, '$') < text.len ? '\'' : '"';
 	buf_put_byte(out, quote);
@@ -314,107 +343,10 @@ static void write_text(const struct config_row *row, const void *object, size_t 
                        struct buf *out)
 {
 	(void)index;
-	put_quoted(span_str(*(char *const *)field(row, object)), out);
+	config_put_quoted(span_str(*(char *const *)field(row, object)), out);
 }
 
-/* ---- lists ---- */
-
-static bool store_address(const struct config_row *row, const struct config_slot *slot,
-                          const struct config_value *value)
-{
-	(void)row;
-	struct config_listener *listener = slot->object;
-	listener->naddresses = slot->index + 1;
-	return copy_text(slot, value->text, true, &listener->address[slot->index]);
-}
-
-static void write_address(const struct config_row *row, const void *object, size_t index,
-                          struct buf *out)
-{
-	(void)row;
-	put_quoted(span_str(((const struct config_listener *)object)->address[index]), out);
-}
-
-static size_t count_addresses(const void *object)
-{
-	return ((const struct config_listener *)object)->naddresses;
-}
-
-static bool parse_limit(const struct config_row *row, struct span text,
-                        struct config_value *value_out, struct error *fault)
-{
-	(void)row;
-	const char *reason = "is no limit";
-	bool good = budget_limit_parse(text, &value_out->limit, &reason);
-	return parse_text(text, value_out, good, reason, fault);
-}
-
-static bool store_limit(const struct config_row *row, const struct config_slot *slot,
-                        const struct config_value *value)
-{
-	(void)row;
-	struct budget_limits *limits = &((struct config *)slot->object)->limits;
-	limits->limit[slot->index] = value->limit;
-	limits->count = slot->index + 1;
-	return true;
-}
-
-static void write_limit(const struct config_row *row, const void *object, size_t index,
-                        struct buf *out)
-{
-	(void)row;
-	buf_put_byte(out, '"');
-	budget_limit_write(&((const struct config *)object)->limits.limit[index], out);
-	buf_put_byte(out, '"');
-}
-
-static size_t count_limits(const void *object)
-{
-	return ((const struct config *)object)->limits.count;
-}
-
-/* An account has always a domain in the end: a name without one would never match. */
-static bool parse_pattern(const struct config_row *row, struct span text,
-                          struct config_value *value_out, struct error *fault)
-{
-	(void)row;
-	struct buf name = { .cap = ADDRESS_ACCOUNT_MAX };
-	bool good = address_account(text, SPAN_NONE, &name);
-	bool whole = span_find(text, '@') < text.len || span_find(text, '*') < text.len;
-	buf_done(&name);
-	return parse_text(text, value_out, good && whole,
-	                  good ? "needs its @domain" : "is no account and no pattern", fault);
-}
-
-static bool store_pattern(const struct config_row *row, const struct config_slot *slot,
-                          const struct config_value *value)
-{
-	(void)row;
-	struct config *config = slot->object;
-	if (slot->index == 0) {
-		config->exempt = arena_alloc(slot->memory,
-		                             slot->count * sizeof *config->exempt);
-	}
-	char *pattern;
-	if (!config->exempt || !copy_text(slot, value->text, true, &pattern)) {
-		return false;
-	}
-	config->exempt[slot->index] = span_of(pattern, value->text.len);
-	config->nexempt = slot->index + 1;
-	return true;
-}
-
-static void write_pattern(const struct config_row *row, const void *object, size_t index,
-                          struct buf *out)
-{
-	(void)row;
-	put_quoted(((const struct config *)object)->exempt[index], out);
-}
-
-static size_t count_patterns(const void *object)
-{
-	return ((const struct config *)object)->nexempt;
-}
+/* ---- durations: a list of numbers ---- */
 
 static bool store_retry(const struct config_row *row, const struct config_slot *slot,
                         const struct config_value *value)
@@ -434,8 +366,9 @@ static void write_retry(const struct config_row *row, const void *object, size_t
 	buf_put_byte(out, '"');
 }
 
-static size_t count_retries(const void *object)
+static size_t count_retries(const struct config_row *row, const void *object)
 {
+	(void)row;
 	return ((const struct config *)object)->nretry;
 }
 
@@ -454,24 +387,27 @@ TYPE(path) = { "path", parse_path, store_text, write_text, NULL };
 TYPE(socket) = { "path", parse_socket, store_text, write_text, NULL };
 TYPE(user) = { "user", parse_user, store_text, write_text, NULL };
 TYPE(host) = { "host", parse_host, store_text, write_text, NULL };
-TYPE(addresses) = { "addresses", parse_address, store_address, write_address, count_addresses };
-TYPE(limits) = { "limits", parse_limit, store_limit, write_limit, count_limits };
-TYPE(patterns) = { "accounts", parse_pattern, store_pattern, write_pattern, count_patterns };
+TYPE(text) = { "text", parse_printable, store_text, write_text, NULL };
+TYPE(mailbox) = { "mail address", config_parse_mailbox, store_text, write_text, NULL };
+TYPE(reply_address) = { "reply address", parse_reply_address, store_text, write_text, NULL };
 TYPE(durations) = { "durations", parse_number, store_retry, write_retry, count_retries };
 
 /* ---- rows ---- */
 
+/* A list's values stand between blanks; any other value is the whole of the text. */
 bool config_row_init(const struct config_row *row, struct arena *memory, void *object,
                      bool sample)
 {
-	struct span rest = span_str(sample && row->sample ? row->sample : row->initial);
+	const char *text = sample && row->sample ? row->sample : row->initial;
+	struct span rest = span_str(text);
+	bool list = row->type->count != NULL;
 	struct config_slot slot = { .memory = memory, .object = object, .count = 1 };
-	for (size_t i = 0; i < rest.len; i++) {
+	for (size_t i = 0; list && i < rest.len; i++) {
 		slot.count += rest.ptr[i] == ' ';
 	}
-	for (; rest.len; slot.index++) {
+	for (; text && (rest.len || (!list && slot.index == 0)); slot.index++) {
 		struct config_value value;
-		struct span word = span_first(rest, span_find(rest, ' '));
+		struct span word = list ? span_first(rest, span_find(rest, ' ')) : rest;
 		bool good = row->type->parse(row, word, &value, NULL);
 		assert(good && slot.index < slot.count);
 		if (!row->type->store(row, &slot, &value)) {
@@ -497,7 +433,7 @@ void config_row_write(const struct config_row *row, const void *object, struct b
 		row->type->write(row, object, 0, out);
 		return;
 	}
-	size_t count = row->type->count(object);
+	size_t count = row->type->count(row, object);
 	buf_put_str(out, "{");
 	for (size_t i = 0; i < count; i++) {
 		buf_put_str(out, i ? ", " : " ");

@@ -86,7 +86,13 @@ static const char issue[] =
     "retry       = { \"30s\", \"1m\", \"2m\", \"5m\", \"15m\" }   # the last repeats\n"
     "lifetime    = 2d\n"
     "message_size = 50M\n"
-    "recipients  = 500                      # per message\n";
+    "recipients  = 500                      # per message\n"
+    "postmaster  = { \"postmaster@example.org\" }\n"
+    "may_unlock  = { \"jane@example.org\", \"*@it.example.org\" }\n"
+    "contact     = \"IT desk, +49 30 1234\"\n"
+    "reply_address = \"unlock+*@mail.example.org\"\n"
+    "listen reply { address = \"127.0.0.1\" port = 2525 tls = none role = reply peers = { "
+    "\"127.0.0.1/32\" } }\n";
 
 /* The least there must be. */
 #define NAMES "hostname = mail.example.org\n"
@@ -106,7 +112,7 @@ static void the_public_file(void **state)
 	assert_int_equal(c->workers, 0);
 	assert_string_equal(c->certificate, "/etc/gatepost/cert.pem");
 	assert_string_equal(c->key, "/etc/gatepost/key.pem");
-	assert_int_equal(c->nlisteners, 2);
+	assert_int_equal(c->nlisteners, 3);
 	assert_string_equal(c->listener[1].name, "submissions");
 	assert_int_equal(c->listener[0].naddresses, 2);
 	assert_string_equal(c->listener[1].address[1], "::");
@@ -132,6 +138,26 @@ static void the_public_file(void **state)
 	assert_int_equal(c->lifetime, 2 * 86400000);
 	assert_int_equal(c->message_size, 50 << 20);
 	assert_int_equal(c->recipients, 500);
+	assert_int_equal(c->listener[0].role, CONFIG_ROLE_SUBMISSION);
+	assert_int_equal(c->listener[2].role, CONFIG_ROLE_REPLY);
+	assert_int_equal(c->listener[2].tls, CONFIG_TLS_NONE);
+	assert_int_equal(c->listener[2].port, 2525);
+	assert_int_equal(c->listener[2].naddresses, 1);
+	assert_int_equal(c->listener[2].npeers, 1);
+	assert_int_equal(rules.suspend.npostmaster, 1);
+	assert_true(span_eq(rules.suspend.postmaster[0], SPAN_LIT("postmaster@example.org")));
+	const struct secret_key key = { { 7 } };
+	struct unlock_rules unlock = config_unlock_rules(c, &key);
+	assert_int_equal(unlock.suspend.npostmaster, 1);
+	assert_int_equal(unlock.nmay_unlock, 2);
+	assert_true(span_eq(unlock.may_unlock[1], SPAN_LIT("*@it.example.org")));
+	assert_false(unlock.word_required);
+	assert_memory_equal(&unlock.key, &key, sizeof key);
+	assert_string_equal(c->contact, "IT desk, +49 30 1234");
+	assert_string_equal(c->reply_address, "unlock+*@mail.example.org");
+	assert_string_equal(c->notice_from, "postmaster@example.org");
+	assert_int_equal(c->suspended_at, CONFIG_SUSPENDED_AT_MAIL);
+	assert_null(c->on_suspend);
 	config_unref(c);
 }
 
@@ -184,6 +210,14 @@ static void the_defaults(void **state)
 	}
 	assert_string_equal(c->domain, "example.org");
 	assert_string_equal(c->user, "gatepost");
+	assert_int_equal(c->npostmaster, 0);
+	assert_int_equal(c->nmay_unlock, 0);
+	assert_string_equal(c->contact, "");
+	assert_string_equal(c->reply_address, "unlock+*@mail.example.org");
+	assert_string_equal(c->notice_from, "postmaster@example.org");
+	assert_int_equal(c->suspended_at, CONFIG_SUSPENDED_AT_MAIL);
+	assert_int_equal(c->unlock_word, CONFIG_UNLOCK_WORD_OPTIONAL);
+	assert_null(c->on_suspend);
 	config_unref(c);
 }
 
@@ -214,7 +248,32 @@ static void what_is_taken(void **state)
 		{ "tls { key = /k }",
 		  "tls { certificate = \"/etc/gatepost/cert.pem\" key = \"/k\" }\n" },
 		{ "listen x { port = 25 tls = implicit address = ::1 }",
-		  "listen x { address = { \"::1\" } port = 25 tls = implicit }\n" },
+		  "listen x { address = { \"::1\" } port = 25 tls = implicit role = "
+		  "submission }\n" },
+		{ "listen r { address = 127.0.0.1 port = 2525 tls = none role = reply peers = "
+		  "{ 127.0.0.0/8, 192.0.2.7, ::1, 2001:DB8::/32, 0.0.0.0/0 } }",
+		  "listen r { address = { \"127.0.0.1\" } port = 2525 tls = none role = reply "
+		  "peers = { \"127.0.0.0/8\", \"192.0.2.7/32\", \"::1/128\", "
+		  "\"2001:db8::/32\", \"0.0.0.0/0\" } }\n"
+		  "listen submission { address = { \"0.0.0.0\", \"::\" } port = 587 tls = "
+		  "starttls role = submission }\n"
+		  "listen submissions { address = { \"0.0.0.0\", \"::\" } port = 465 tls = "
+		  "implicit role = submission }\n" },
+		{ "postmaster = Jane@Example.ORG", "postmaster = { \"Jane@Example.ORG\" }\n" },
+		{ "may_unlock = { \"JANE@example.org\", \"*@it.example.org\" }",
+		  "may_unlock = { \"jane@example.org\", \"*@it.example.org\" }\n" },
+		{ "contact = 'IT desk, \"Jane\", +49 30 1234'",
+		  "contact = \"IT desk, \\\"Jane\\\", +49 30 1234\"\n" },
+		{ "contact = ''", "" },
+		{ "reply_address = 'unlock-*@mail.example.org'",
+		  "reply_address = \"unlock-*@mail.example.org\"\n" },
+		{ "reply_address = '*@unlock.example.org'",
+		  "reply_address = \"*@unlock.example.org\"\n" },
+		{ "reply_address = 'unlock+*@mail.example.org'", "" },
+		{ "notice_from = gatepost@example.org",
+		  "notice_from = \"gatepost@example.org\"\n" },
+		{ "suspended_at = auth unlock_word = required on_suspend = /bin/true",
+		  "suspended_at = auth\nunlock_word = required\non_suspend = \"/bin/true\"\n" },
 		{ "smarthost b { address = mx.example.net tls = must port = 26 mails = 1 }",
 		  "smarthost b { address = \"mx.example.net\" port = 26 tls = must connections "
 		  "= 16 "
@@ -222,7 +281,7 @@ static void what_is_taken(void **state)
 		{ "workers = 0", "" },
 	};
 	for (size_t i = 0; i < COUNT(rows); i++) {
-		char text[512], want[512];
+		char text[1024], want[1024];
 		static const char mta[] =
 		    "smarthost mta { address = \"127.0.0.1\" port = 25 tls = may "
 		    "connections = 16 mails = 100 }\n";
@@ -355,7 +414,7 @@ static void what_is_refused(void **state)
 		{ HEAD "listen a { port = 65536 tls = starttls }",
 		  ":3: listen a: port: \"65536\": must be 1 to 65535" },
 		{ HEAD "listen a { port = 1 tls = no }",
-		  ":3: listen a: tls: \"no\": must be starttls or implicit" },
+		  ":3: listen a: tls: \"no\": must be starttls, implicit or none" },
 		{ HEAD "listen a { port = 1 tls = starttls address = localhost }",
 		  ":3: listen a: address: \"localhost\": is no numeric address" },
 		{ HEAD "listen a { port = 1 tls = starttls address = {} }",
@@ -364,6 +423,48 @@ static void what_is_refused(void **state)
 		       "127.0.0.1,\n 0::0 }\n"
 		       "port = 1 tls = implicit }",
 		  ":6: listen b: address: \"0::0\": port 1 is given twice" },
+		{ HEAD "listen a { port = 1\ntls = none }",
+		  ":4: listen a: tls: none is for role = reply only" },
+		{ HEAD "listen a { port = 1 tls = starttls\npeers = ::1 }",
+		  ":4: listen a: peers: are for role = reply only" },
+		{ HEAD "listen a { port = 1 tls = none role = reply }",
+		  ":3: listen a: peers: role = reply needs those who may connect" },
+		{ HEAD "listen a { port = 1 tls = none role = reply\npeers = {} }",
+		  ":4: listen a: peers: role = reply needs those who may connect" },
+		{ HEAD "listen a { port = 1 tls = none role = door peers = ::1 }",
+		  ":3: listen a: role: \"door\": must be submission or reply" },
+		{ HEAD "postmaster = jane", ":3: postmaster: \"jane\": is no mail address" },
+		{ HEAD "postmaster = '\"a, b\"@c'",
+		  ":3: postmaster: \"\"a, b\"@c\": is no mail address" },
+		{ HEAD "postmaster = { a@b,\n A@B }",
+		  ":4: postmaster: value 2 is value 1 again" },
+		{ HEAD "may_unlock = jane", ":3: may_unlock: \"jane\": needs its @domain" },
+		{ HEAD "contact = 'Jane M\303\274ller'",
+		  ":3: contact: \"Jane M\303\274ller\": must be ASCII text of at most 80 "
+		  "bytes" },
+		{ HEAD "contact = "
+		       "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+		       "aaaaaaaaaaaaaa",
+		  ":3: contact: "
+		  "\"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+		  "aaaaaaaaaaaaaaaa\": must be ASCII text of at most 80 bytes" },
+		{ HEAD "notice_from = '*'", ":3: notice_from: \"*\": is no mail address" },
+		{ HEAD "postmaster = 'unlock+me@mail.example.org'",
+		  ": reply_address: takes a postmaster: \"unlock+me@mail.example.org\"" },
+		{ HEAD "reply_address = '*@example.org'",
+		  ":3: reply_address: takes notice_from: \"postmaster@example.org\"" },
+		{ HEAD "suspended_at = rcpt",
+		  ":3: suspended_at: \"rcpt\": must be mail or auth" },
+		{ HEAD "unlock_word = yes",
+		  ":3: unlock_word: \"yes\": must be optional or required" },
+		{ HEAD "on_suspend = alarm",
+		  ":3: on_suspend: \"alarm\": must be a path from the "
+		  "root, with a / in front" },
+		{ HEAD "on_suspend = /nonexistent",
+		  ":3: on_suspend: \"/nonexistent\": No such file or directory" },
+		{ HEAD "on_suspend = /etc/passwd",
+		  ":3: on_suspend: \"/etc/passwd\": is no program" },
+		{ HEAD "on_suspend = /tmp", ":3: on_suspend: \"/tmp\": is no program" },
 		{ HEAD "limits = { \"500/30m\",\n\"600/1800s\" }",
 		  ":4: limits: value 2 has the window of value 1" },
 		{ HEAD "limits = { 1/1m, 1/2m, 1/3m, 1/4m, 1/5m }",
@@ -404,6 +505,130 @@ static void limits_that_are_none(void **state)
 		snprintf(want, sizeof want, "%s:4: limits: \"%s\": ", path, rows[i]);
 		assert_memory_equal(error.text, want, strlen(want));
 		assert_true(strlen(error.text) > strlen(want) + 5);
+	}
+}
+
+/* What is refused of it is in the words of proto/orders; the key and the line are ours. */
+static void reply_addresses_that_are_none(void **state)
+{
+	(void)state;
+	static const char *const rows[] = {
+		"",
+		"unlock@mail.example.org",
+		"unlock+*@*.example.org",
+		"unlock+*",
+		"un lock+*@mail.example.org",
+		/* 64 octets with the tag in it */
+		"unlock-this-account-please-and-send-its-held-mail+*@mail.example.org",
+	};
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		struct error error = { "" };
+		char text[256], want[200];
+		snprintf(text, sizeof text, HEAD "reply_address =\n '%s'", rows[i]);
+		assert_null(load_text(text, &error));
+		snprintf(want, sizeof want, "%s:4: reply_address: \"%s\": ", path, rows[i]);
+		assert_memory_equal(error.text, want, strlen(want));
+		assert_true(strlen(error.text) > strlen(want) + 5);
+	}
+}
+
+static void networks_that_are_none(void **state)
+{
+	(void)state;
+	static const char *const rows[][2] = {
+		{ "", "is no network" },
+		{ "localhost", "is no network" },
+		{ "10.0.0", "is no network" },
+		{ "/8", "is no network" },
+		{ "10.0.0.0/", "ends in no prefix, /0 to /32" },
+		{ "10.0.0.0/33", "ends in no prefix, /0 to /32" },
+		{ "10.0.0.0/-1", "ends in no prefix, /0 to /32" },
+		{ "10.0.0.0/8/8", "ends in no prefix, /0 to /32" },
+		{ "::/129", "ends in no prefix, /0 to /128" },
+		{ "::/0128", "ends in no prefix, /0 to /128" },
+		{ "10.0.0.1/8", "has bits behind its prefix" },
+		{ "2001:db8::1/32", "has bits behind its prefix" },
+	};
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		struct error error = { "" };
+		char text[256], want[200];
+		snprintf(text, sizeof text,
+		         HEAD "listen r { port = 1 tls = none role = reply peers = '%s' }",
+		         rows[i][0]);
+		assert_null(load_text(text, &error));
+		snprintf(want, sizeof want, "%s:3: listen r: peers: \"%s\": %s", path,
+		         rows[i][0], rows[i][1]);
+		assert_string_equal(error.text, want);
+	}
+}
+
+static void who_is_a_peer(void **state)
+{
+	(void)state;
+#define V4(a, b, c, d) \
+	{ \
+		[10] = 0xff, [11] = 0xff, a, b, c, d \
+	}
+	static const struct {
+		const char *peers;
+		unsigned char address[16];
+		bool is;
+	} rows[] = {
+		{ "127.0.0.1", V4(127, 0, 0, 1), true },
+		{ "127.0.0.1", V4(127, 0, 0, 2), false },
+		{ "::1", V4(0, 0, 0, 1), false },
+		{ "::1", { [15] = 1 }, true },
+		{ "10.0.0.0/9", V4(10, 127, 1, 2), true },
+		{ "10.0.0.0/9", V4(10, 128, 1, 2), false },
+		{ "192.0.2.0/31, 10.0.0.0/8", V4(10, 128, 1, 2), true },
+		{ "192.0.2.0/31, 10.0.0.0/8", V4(192, 0, 2, 2), false },
+		{ "0.0.0.0/0", V4(192, 0, 2, 2), true },
+		{ "0.0.0.0/0", { [15] = 1 }, false },
+		{ "::/0", { [15] = 1 }, true },
+		{ "2001:db8::/33", { 0x20, 0x01, 0x0d, 0xb8, 0x7f }, true },
+		{ "2001:db8::/33", { 0x20, 0x01, 0x0d, 0xb8, 0x80 }, false },
+	};
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		char text[256];
+		snprintf(text, sizeof text,
+		         HEAD "listen r { port = 1 tls = none role = reply peers = { %s } }",
+		         rows[i].peers);
+		struct config *config = must_load(text);
+		assert_int_equal(config_is_peer(&config->listener[0], rows[i].address),
+		                 rows[i].is);
+		assert_false(config_is_peer(&config->listener[1], rows[i].address));
+		config_unref(config);
+	}
+}
+
+/* The keys of the warnings. */
+static void what_is_warned_of(void **state)
+{
+	(void)state;
+	static const char *const rows[][2] = {
+		{ "", "postmaster " },
+		{ "may_unlock = abuse@example.org", "postmaster " },
+		{ "postmaster = Postmaster@example.org", "may_unlock " },
+		{ "postmaster = root@b may_unlock = { admin@b, helpdesk@b }", "may_unlock " },
+		{ "postmaster = root@b may_unlock = { admin@b, jane@b }", "" },
+		{ "postmaster = root@b may_unlock = '*@it.example.org'", "" },
+		{ "postmaster = jane@b", "" },
+		{ "postmaster = jane@b may_unlock = { a@b, 'x*' }", "may_unlock " },
+		{ "may_unlock = '*'", "postmaster may_unlock " },
+	};
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		char text[256], keys[64] = "";
+		snprintf(text, sizeof text, HEAD "%s", rows[i][0]);
+		struct config *config = must_load(text);
+		for (size_t n = 0; config_warning(config, n, text, sizeof text); n++) {
+			size_t len = strlen(keys);
+			snprintf(keys + len, sizeof keys - len, "%.*s ",
+			         (int)strcspn(text, ":"), text);
+			assert_null(strchr(text, '\n'));
+			assert_true(strlen(text) > 40);
+		}
+		assert_string_equal(keys, rows[i][1]);
+		config_unref(config);
 	}
 }
 
@@ -595,12 +820,22 @@ static void the_manual(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(the_public_file),      cmocka_unit_test(the_defaults),
-		cmocka_unit_test(what_is_taken),        cmocka_unit_test(what_is_refused),
-		cmocka_unit_test(limits_that_are_none), cmocka_unit_test(blocks_have_an_end),
-		cmocka_unit_test(files_that_are_none),  cmocka_unit_test(what_needs_a_restart),
-		cmocka_unit_test(references),           cmocka_unit_test(mutations),
-		cmocka_unit_test(the_sample),           cmocka_unit_test(the_manual),
+		cmocka_unit_test(the_public_file),
+		cmocka_unit_test(the_defaults),
+		cmocka_unit_test(what_is_taken),
+		cmocka_unit_test(what_is_refused),
+		cmocka_unit_test(limits_that_are_none),
+		cmocka_unit_test(blocks_have_an_end),
+		cmocka_unit_test(reply_addresses_that_are_none),
+		cmocka_unit_test(networks_that_are_none),
+		cmocka_unit_test(who_is_a_peer),
+		cmocka_unit_test(what_is_warned_of),
+		cmocka_unit_test(files_that_are_none),
+		cmocka_unit_test(what_needs_a_restart),
+		cmocka_unit_test(references),
+		cmocka_unit_test(mutations),
+		cmocka_unit_test(the_sample),
+		cmocka_unit_test(the_manual),
 	};
 	return cmocka_run_group_tests(tests, make_path, remove_path);
 }
