@@ -23,13 +23,14 @@ struct facts_network {
 struct facts {
 	struct facts_network network[FACTS_NETWORKS]; /* the last used first; text "" = free */
 	char subject[FACTS_SUBJECTS][FACTS_SUBJECT_MAX + 1]; /* the last first, each once */
-	/* The highest use of the first limit's window: in windows before, and in this one. */
-	uint32_t peak_before, peak_now;
+	/* The highest use of the first limit, by windows: in this one, in the one before it,
+	 * and in all before those. A theft that takes up to a window is no part of the last. */
+	uint32_t peak_now, peak_last, peak_before;
 	int64_t peak_from; /* T at which this window began */
 };
 
-/* Notes an accepted (or refused) act; `used` and `window` are of the first limit, after it.
- * Networks not used for a day are forgotten. */
+/* Notes an accepted (or refused) act; `used` and `window` are of the first limit, after it; a
+ * window of 0: there is no limit. Networks not used for a day are forgotten. */
 void facts_note(struct facts *facts, const struct act *act, uint32_t used, int64_t window);
 void facts_pack(const struct facts *facts, struct buf *out);
 /* An empty row is empty facts. False for one that makes no sense. */
