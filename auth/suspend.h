@@ -25,8 +25,9 @@ struct suspend_result {
 };
 
 /* Opens an incident for an account that is GOOD. `cause` "budget", or who does it by hand (then
- * `bill` has window 0). NOT_FOUND when there is no such account; anything else is the store's
- * failure. An account that is SUSPENDED already: STORE_OK with its present incident. */
+ * `bill` has window 0, and its facts are taken from the ledger). NOT_FOUND when there is no
+ * such account; anything else is the store's failure. An account that is SUSPENDED already:
+ * STORE_OK with its present incident. */
 enum store_result suspend_open(struct store_txn *txn, const struct suspend_rules *rules,
                                const struct act *act, struct span cause,
                                const struct bill *bill, struct suspend_result *result_out);
@@ -51,12 +52,18 @@ enum store_result suspend_apply(struct store_txn *txn, const struct suspend_rule
 enum store_result suspend_incident_of(struct store_txn *txn, struct span account,
                                       uint64_t *incident_out);
 
+/* What the incidents say of an account's standing, for a ledger that can not be read: damage
+ * ends no suspension. Trips are forgotten. */
+enum store_result suspend_recall(struct store_txn *txn, struct span account,
+                                 struct standing *standing_out);
+
 /* Goes on with what an incident still has to do with the queue: up to `most` entries.
  * `more_out`: call again, in a further transaction. */
 enum store_result suspend_sweep(struct store_txn *txn, uint64_t incident, size_t most,
                                 int64_t now, bool *more_out);
 
-/* A notice to the postmasters as a queue entry: no body, first in line, no account. */
+/* A notice to the postmasters as a queue entry: no body, first in line, no account. None when
+ * there are no postmasters. */
 enum store_result suspend_put_notice(struct store_txn *txn, const struct suspend_rules *rules,
                                      enum queue_kind kind, uint64_t incident, struct span note,
                                      int64_t now, int64_t wall);
