@@ -13,6 +13,7 @@
 #define UNLOCK_TOKEN_LEN      26
 #define UNLOCK_LIFETIME       ((int64_t)14 * 24 * 3600 * 1000)
 #define UNLOCK_COMPLAINT_SPAN ((int64_t)3600 * 1000) /* one such notice an hour */
+#define UNLOCK_IGNORED_MAX    100
 
 void unlock_token(const struct secret_key *key, struct span account, uint64_t incident,
                   char token_out[UNLOCK_TOKEN_LEN + 1]);
@@ -38,12 +39,12 @@ struct unlock_answer {
 };
 
 enum unlock_verdict {
-	UNLOCK_DONE,     /* carried out, NO included */
-	UNLOCK_WRONG,    /* no such incident, or a wrong token: journaled, nobody is told */
-	UNLOCK_MACHINE,  /* an auto-reply: the same */
+	UNLOCK_DONE,  /* carried out, NO included */
+	UNLOCK_WRONG, /* no such incident, or a wrong token: nothing is written, nobody told */
+	UNLOCK_MACHINE,  /* an auto-reply with a right token: journaled, nobody is told */
 	UNLOCK_STRANGER, /* not one who may */
 	UNLOCK_SELF,     /* the suspended account itself */
-	UNLOCK_SPENT,    /* used, or ended by hand */
+	UNLOCK_SPENT,    /* used, or ended by hand, or the account is gone */
 	UNLOCK_EXPIRED,
 	UNLOCK_OFF,     /* too many suspensions in a day: the command line only */
 	UNLOCK_NO_WORD, /* word_required, and there was none */
@@ -57,7 +58,9 @@ const char *unlock_verdict_name(enum unlock_verdict verdict);
 /*
  * The whole of it in the caller's write transaction: check, carry out, confirm; or, with a
  * right token that changed nothing (STRANGER, SELF, SPENT, EXPIRED, OFF, NO_WORD), a notice to
- * the postmasters, at most one an incident an hour. It is journaled in any case.
+ * the postmasters, at most one an incident an hour. What is carried out is journaled, and of
+ * what did not count with a right token the first UNLOCK_IGNORED_MAX an incident: a harvested
+ * address does not fill the store. `result_out` is for DONE only.
  */
 enum unlock_verdict unlock_redeem(struct store_txn *txn, const struct unlock_rules *rules,
                                   const struct unlock_answer *answer,

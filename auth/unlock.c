@@ -1,0 +1,352 @@
+#include "auth/unlock.h"
+
+#include "auth/gate.h"
+#include "store/journal.h"
+
+#include <assert.h>
+
+#define TOKEN_BITS   128
+#define INCIDENT_MAX ((size_t)64 * 1024)
+#define NOTE_MAX     ((size_t)4096)
+
+/* ---- tokens ---- */
+
+void unlock_token(const struct secret_key *key, struct span account, uint64_t incident,
+                  char token_out[UNLOCK_TOKEN_LEN + 1])
+{
+	static const char alphabet[] = "abcdefghijklmnopqrstuvwxyz234567"; /* RFC 4648 */
+	unsigned char digest[SECRET_BYTES];
+	unsigned char number[8];
+	for (size_t i = 0; i < sizeof number; i++) {
+		number[i] = (unsigned char)(incident >> (8 * i) & 0xff);
+	}
+	const struct span parts[] = { SPAN_LIT("unlock token"), account,
+		                      span_of(number, sizeof number) };
+	secret_hmac(key, parts, COUNT(parts), digest);
+	for (size_t i = 0; i < UNLOCK_TOKEN_LEN; i++) {
+		unsigned letter = 0;
+		for (size_t bit = i * 5; bit < i * 5 + 5; bit++) {
+			bool set = bit < TOKEN_BITS && digest[bit / 8] >> (7 - bit % 8) & 1;
+			letter = letter << 1 | set;
+		}
+		token_out[i] = alphabet[letter];
+	}
+	token_out[UNLOCK_TOKEN_LEN] = '\0';
+	secret_cleanse(digest, sizeof digest);
+}
+
+/* In the same time whatever is wrong with it. */
+static bool is_right(const struct secret_key *key, const struct incident *incident,
+                     struct span token)
+{
+	char want[UNLOCK_TOKEN_LEN + 1];
+	char got[UNLOCK_TOKEN_LEN] = { 0 };
+	for (size_t i = 0; i < UNLOCK_TOKEN_LEN && i < token.len; i++) {
+		got[i] = span_lower(token.ptr[i]);
+	}
+	unlock_token(key, incident->account, incident->number, want);
+	bool right = secret_equal(want, got, sizeof got) && token.len == UNLOCK_TOKEN_LEN;
+	secret_cleanse(want, sizeof want);
+	return right;
+}
+
+/* ---- who ---- */
+
+/* What an answer says of its giver: a login was proved, and then nothing else counts; at the
+ * listener either address will do. */
+struct givers {
+	struct span name[2];
+	size_t n;
+};
+
+static struct givers givers_of(const struct unlock_answer *answer)
+{
+	if (answer->login.len) {
+		return (struct givers){ { answer->login }, 1 };
+	}
+	return (struct givers){ { answer->sender, answer->from }, 2 };
+}
+
+static bool is_self(const struct unlock_answer *answer, struct span account)
+{
+	struct givers givers = givers_of(answer);
+	for (size_t i = 0; i < givers.n; i++) {
+		if (span_eq_nocase(givers.name[i], account)) {
+			return true;
+		}
+	}
+	return false;
+}
+
+/* A postmaster is an address, in which a * is only a letter. */
+static bool is_listed(const struct unlock_rules *rules, struct span name)
+{
+	const struct suspend_rules *suspend = &rules->suspend;
+	for (size_t i = 0; i < suspend->npostmaster; i++) {
+		if (span_eq_nocase(suspend->postmaster[i], name)) {
+			return true;
+		}
+	}
+	for (size_t i = 0; i < rules->nmay_unlock; i++) {
+		if (gate_pattern_matches(rules->may_unlock[i], name)) {
+			return true;
+		}
+	}
+	return false;
+}
+
+/* The one of them who may; else empty. */
+static struct span who_may(const struct unlock_rules *rules, const struct unlock_answer *answer)
+{
+	struct givers givers = givers_of(answer);
+	for (size_t i = 0; i < givers.n; i++) {
+		if (givers.name[i].len && is_listed(rules, givers.name[i])) {
+			return givers.name[i];
+		}
+	}
+	return SPAN_NONE;
+}
+
+/* ---- judging ---- */
+
+struct redeeming {
+	const struct unlock_rules *rules;
+	const struct unlock_answer *answer;
+	struct incident incident;
+	uint64_t present; /* by which its account is suspended now; 0 = good */
+	struct span by;   /* who gave the answer, for people */
+};
+
+/* The table of what an answer must not be; the first that it is names it. */
+static enum unlock_verdict judge(const struct redeeming *r)
+{
+	const struct unlock_answer *answer = r->answer;
+	const struct incident *incident = &r->incident;
+	bool word = answer->order != ORDER_OTHER && answer->order != ORDER_UNREADABLE;
+	bool open = incident->state == INCIDENT_OPEN && r->present == incident->number;
+	const struct {
+		bool fault;
+		enum unlock_verdict verdict;
+	} checks[] = {
+		{ answer->kind == ORDERS_MACHINE, UNLOCK_MACHINE },
+		{ is_self(answer, incident->account), UNLOCK_SELF },
+		{ !who_may(r->rules, answer).len, UNLOCK_STRANGER },
+		{ incident->reply_off, UNLOCK_OFF },
+		{ !open, UNLOCK_SPENT },
+		{ answer->now - incident->opened_at >= UNLOCK_LIFETIME, UNLOCK_EXPIRED },
+		{ r->rules->word_required && !word, UNLOCK_NO_WORD },
+	};
+	for (size_t i = 0; i < COUNT(checks); i++) {
+		if (checks[i].fault) {
+			return checks[i].verdict;
+		}
+	}
+	return UNLOCK_DONE;
+}
+
+/* ---- carrying out ---- */
+
+#define GOOD_AGAIN "The account may send again. "
+
+static const struct {
+	enum standing_event event;
+	const char *note;
+	bool stays; /* the held mail: then it is said what to do with it */
+} orders[] = {
+	[ORDER_UNLOCK] = { STANDING_UNLOCK, GOOD_AGAIN "Its held mail is on its way.", false },
+	[ORDER_KEEP] = { STANDING_KEEP, GOOD_AGAIN "Its held mail stays held:", true },
+	[ORDER_OTHER] = { STANDING_KEEP,
+	                  GOOD_AGAIN "What is to become of its held mail was not said, so it "
+	                             "stays held:",
+	                  true },
+	[ORDER_DISCARD] = { STANDING_DISCARD, GOOD_AGAIN "Its held mail is deleted.", false },
+	[ORDER_SPAM] = { STANDING_SPAM,
+	                 "Its held mail is deleted. The account stays suspended; another "
+	                 "answer "
+	                 "to the same notice can end that.",
+	                 false },
+	[ORDER_NO] = { STANDING_NOTHING, "", false },
+	[ORDER_UNREADABLE] = { STANDING_KEEP,
+	                       GOOD_AGAIN "The text of the answer could not be read, so its "
+	                                  "held mail stays held:",
+	                       true },
+};
+
+static_assert(COUNT(orders) == ORDERS, "each order has its event");
+
+static void write_note(const struct redeeming *r, struct buf *out)
+{
+	enum order order = r->answer->order;
+	struct span account = r->incident.account;
+	buf_printf(out, "%.*s has answered (%s). %s", SPAN_ARG(r->by), order_name(order),
+	           orders[order].note);
+	if (orders[order].stays) {
+		buf_printf(out,
+		           " 'gatepostctl queue release %.*s' sends it, "
+		           "'gatepostctl queue discard %.*s' deletes it.",
+		           SPAN_ARG(account), SPAN_ARG(account));
+	}
+}
+
+static enum unlock_verdict carry_out(struct store_txn *txn, const struct redeeming *r,
+                                     struct suspend_result *result_out)
+{
+	const struct unlock_answer *answer = r->answer;
+	struct buf note = { .cap = NOTE_MAX };
+	write_note(r, &note);
+	const struct suspend_end end = {
+		.account = r->incident.account,
+		.incident = r->incident.number,
+		.event = orders[answer->order].event,
+		.by = r->by,
+		.how = span_str(order_name(answer->order)),
+		.note = buf_span(&note),
+		.now = answer->now,
+		.wall = answer->wall,
+	};
+	enum store_result result = suspend_apply(txn, &r->rules->suspend, &end, result_out);
+	buf_done(&note);
+	return result == STORE_OK ? UNLOCK_DONE : UNLOCK_FAILED;
+}
+
+/* ---- what does not count ---- */
+
+static const struct {
+	const char *name;
+	const char *complaint; /* for the postmasters; NULL: none is sent */
+	bool by_hand;          /* the command may help */
+} verdicts[] = {
+	[UNLOCK_DONE] = { "done", NULL, false },
+	[UNLOCK_WRONG] = { "wrong token", NULL, false },
+	[UNLOCK_MACHINE] = { "machine mail", NULL, false },
+	[UNLOCK_STRANGER] = { "may not unlock",
+	                      "it came from nobody in may_unlock or postmaster", true },
+	[UNLOCK_SELF] = { "the suspended account itself",
+	                  "it came from the suspended account itself", true },
+	[UNLOCK_SPENT] = { "used already", "this case is closed already", false },
+	[UNLOCK_EXPIRED] = { "expired", "the notice is older than 14 days", true },
+	[UNLOCK_OFF] = { "too many suspensions",
+	                 "the account was suspended too often in a day to be trusted to an "
+	                 "answer",
+	                 true },
+	[UNLOCK_NO_WORD] = { "without a word",
+	                     "it begins with none of the words, and unlock_word = required",
+	                     true },
+	[UNLOCK_FAILED] = { "store failed", NULL, false },
+};
+
+static_assert(COUNT(verdicts) == UNLOCK_VERDICTS, "each verdict has its name");
+
+const char *unlock_verdict_name(enum unlock_verdict verdict)
+{
+	return verdicts[verdict].name;
+}
+
+static void put_complaint(struct store_txn *txn, const struct redeeming *r,
+                          enum unlock_verdict verdict)
+{
+	const struct incident *incident = &r->incident;
+	struct buf note = { .cap = NOTE_MAX };
+	buf_printf(&note, "An answer to case %llu by %.*s did not count: %s.",
+	           (unsigned long long)incident->number, SPAN_ARG(r->by),
+	           verdicts[verdict].complaint);
+	if (verdicts[verdict].by_hand) {
+		buf_printf(&note, " 'gatepostctl account unlock %.*s' ends the suspension.",
+		           SPAN_ARG(incident->account));
+	}
+	suspend_put_notice(txn, &r->rules->suspend, QUEUE_NOTICE_IGNORED, incident->number,
+	                   buf_span(&note), r->answer->now, r->answer->wall);
+	buf_done(&note);
+}
+
+static void put_journal(struct store_txn *txn, const struct redeeming *r,
+                        enum unlock_verdict verdict)
+{
+	const struct unlock_answer *answer = r->answer;
+	struct buf text = { .cap = NOTE_MAX };
+	buf_printf(&text, "answer ignored, case %llu, by %.*s: %s",
+	           (unsigned long long)r->incident.number, SPAN_ARG(r->by),
+	           verdicts[verdict].name);
+	const struct journal_row row = {
+		.kind = JOURNAL_STANDING,
+		.at = answer->now,
+		.wall = answer->wall,
+		.id = store_next_id(store_txn_store(txn)),
+		.account = r->incident.account,
+		.sender = answer->sender,
+		.text = buf_span(&text),
+	};
+	journal_put(txn, &row);
+	buf_done(&text);
+}
+
+static enum unlock_verdict ignore(struct store_txn *txn, struct redeeming *r,
+                                  enum unlock_verdict verdict)
+{
+	struct incident *incident = &r->incident;
+	int64_t now = r->answer->now;
+	bool journals = incident->ignored < UNLOCK_IGNORED_MAX;
+	bool complains = verdicts[verdict].complaint &&
+	                 (incident->complained_at == 0 ||
+	                  now - incident->complained_at >= UNLOCK_COMPLAINT_SPAN);
+	if (journals) {
+		put_journal(txn, r, verdict);
+		incident->ignored++;
+	}
+	if (complains) {
+		put_complaint(txn, r, verdict);
+		incident->complained_at = now > 0 ? now : 1; /* 0 is none */
+	}
+	if (journals || complains) {
+		incident_put(txn, incident);
+	}
+	return store_txn_result(txn) == STORE_OK ? verdict : UNLOCK_FAILED;
+}
+
+/* ---- the whole ---- */
+
+/* One that does not exist has a token, too: looking for it takes as long. An incident that can
+ * not be read has no right answer. */
+static bool read_incident(struct store_txn *txn, struct redeeming *r, struct arena *arena)
+{
+	uint64_t number = r->answer->tag.incident;
+	bool found = incident_get(txn, number, arena, &r->incident) == STORE_OK;
+	if (!found) {
+		r->incident = (struct incident){ .number = number,
+			                         .account = SPAN_LIT("nobody@example.org") };
+	}
+	return is_right(&r->rules->key, &r->incident, r->answer->tag.token) && found;
+}
+
+static struct span name_giver(const struct redeeming *r)
+{
+	const struct unlock_answer *answer = r->answer;
+	const struct span names[] = { who_may(r->rules, answer), answer->login, answer->from,
+		                      answer->sender };
+	for (size_t i = 0; i < COUNT(names); i++) {
+		if (names[i].len) {
+			return names[i];
+		}
+	}
+	return SPAN_LIT("somebody");
+}
+
+enum unlock_verdict unlock_redeem(struct store_txn *txn, const struct unlock_rules *rules,
+                                  const struct unlock_answer *answer,
+                                  struct suspend_result *result_out)
+{
+	struct redeeming r = { .rules = rules, .answer = answer };
+	enum unlock_verdict verdict = UNLOCK_WRONG;
+	struct arena arena;
+	arena_init(&arena, INCIDENT_MAX);
+	if (read_incident(txn, &r, &arena)) {
+		/* When this fails it is sticky. */
+		suspend_incident_of(txn, r.incident.account, &r.present);
+		r.by = name_giver(&r);
+		verdict = judge(&r);
+		verdict = verdict == UNLOCK_DONE ? carry_out(txn, &r, result_out)
+		                                 : ignore(txn, &r, verdict);
+	}
+	arena_done(&arena);
+	return store_txn_result(txn) == STORE_OK ? verdict : UNLOCK_FAILED;
+}
