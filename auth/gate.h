@@ -52,7 +52,8 @@ enum gate_verdict gate_message(struct store_txn *txn, const struct gate_rules *r
  * meanwhile. */
 enum gate_verdict gate_trip(struct store_txn *txn, const struct gate_rules *rules,
                             const struct act *act, struct suspend_result *result_out);
-/* Forgets what was spent. NOT_FOUND when there is no such account. */
+/* Forgets what was spent; ends no suspension, and mends a ledger that can not be read.
+ * NOT_FOUND when there is no such account. */
 enum store_result gate_reset(struct store_txn *txn, struct span account);
 /* Sets the account's own limits; a count of 0 gives back the configured ones. NOT_FOUND as
  * above. */

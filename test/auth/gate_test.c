@@ -1,83 +1,10 @@
 #include "auth/gate.h"
 
-#include "test/auth/fake_clock.h"
+#include "test/auth/fresh_store.h"
 
 #include <pthread.h>
-#include <setjmp.h>
-#include <signal.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <sys/wait.h>
 
-#include <cmocka.h>
-
-#define MINUTE ((int64_t)60 * 1000)
-#define HOUR   (60 * MINUTE)
-#define DAY    (24 * HOUR)
-#define YEAR   (365 * DAY)
-
-#define ALICE SPAN_LIT("alice@example.org")
-#define BOB   SPAN_LIT("bob@example.org")
-
-/* ---- a store of its own for each test, with alice and bob ---- */
-
-static char dir[64];
-static struct store *store;
-
-static void open_store(void)
-{
-	struct error error = { "" };
-	const struct store_options options = { .size = 64 << 20, .longest_window = DAY };
-	if (store_open(dir, &options, &store, &error) != STORE_OK) {
-		fail_msg("%s", error.text);
-	}
-}
-
-static void reopen_store(void)
-{
-	store_close(store);
-	open_store();
-}
-
-static void commit(struct store_txn *txn)
-{
-	assert_int_equal(store_commit(txn, NULL), STORE_OK);
-}
-
-static struct store_txn *begin(void)
-{
-	struct store_txn *txn = store_begin_write(store, NULL);
-	assert_non_null(txn);
-	return txn;
-}
-
-static int set_up(void **state)
-{
-	const struct account account = { .secret = SPAN_LIT("x") };
-	(void)state;
-	fake_clock.boot = 20000;
-	fake_clock.wall = 1700000000000;
-	snprintf(dir, sizeof dir, "/tmp/gatepost-gate-XXXXXX");
-	if (!mkdtemp(dir)) {
-		return -1;
-	}
-	open_store();
-	struct store_txn *txn = begin();
-	account_put(txn, ALICE, &account);
-	account_put(txn, BOB, &account);
-	commit(txn);
-	return 0;
-}
-
-static int tear_down(void **state)
-{
-	char command[128];
-	(void)state;
-	store_close(store);
-	snprintf(command, sizeof command, "rm -r %s", dir);
-	return system(command);
-}
+#define YEAR (365 * DAY)
 
 static struct gate_rules rules_of(const char *first, const char *second)
 {
@@ -91,6 +18,19 @@ static struct gate_rules rules_of(const char *first, const char *second)
 	return rules;
 }
 
+static enum gate_verdict message(struct store_txn *txn, const struct gate_rules *rules,
+                                 struct span account, uint32_t recipients)
+{
+	struct suspend_result result;
+	const struct act act = { .account = account,
+		                 .recipients = recipients,
+		                 .client = SPAN_LIT("192.0.2.7"),
+		                 .subject = SPAN_LIT("hello"),
+		                 .now = store_now(store),
+		                 .wall = fake_clock.wall };
+	return gate_message(txn, rules, &act, &result);
+}
+
 /* One message, in a commit of its own. */
 static enum gate_verdict send(const struct gate_rules *rules, struct span account,
                               uint32_t recipients)
@@ -98,7 +38,7 @@ static enum gate_verdict send(const struct gate_rules *rules, struct span accoun
 	int64_t now = store_now(store);
 	struct store_txn *txn = begin();
 	enum gate_verdict courtesy = gate_recipient(txn, rules, account, recipients, now);
-	enum gate_verdict verdict = gate_message(txn, rules, account, recipients, now);
+	enum gate_verdict verdict = message(txn, rules, account, recipients);
 	assert_int_equal(courtesy, verdict);
 	commit(txn);
 	return verdict;
@@ -191,11 +131,10 @@ static void many_messages_in_one_transaction(void **state)
 	(void)state;
 	const struct gate_rules rules = rules_of("500/30m", NULL);
 	struct store_txn *txn = begin();
-	int64_t now = store_now(store);
 	size_t allowed = 0;
 	for (int i = 0; i < 400; i++) {
-		allowed += gate_message(txn, &rules, ALICE, 2, now) == GATE_ALLOW;
-		assert_int_equal(gate_message(txn, &rules, BOB, 1, now), GATE_ALLOW);
+		allowed += message(txn, &rules, ALICE, 2) == GATE_ALLOW;
+		assert_int_equal(message(txn, &rules, BOB, 1), GATE_ALLOW);
 	}
 	commit(txn);
 	assert_int_equal(allowed, 250);
@@ -209,8 +148,7 @@ static void an_aborted_message_costs_nothing(void **state)
 	const struct gate_rules rules = rules_of("50/30m", NULL);
 	for (int i = 0; i < 1000; i++) {
 		struct store_txn *txn = begin();
-		assert_int_equal(gate_message(txn, &rules, ALICE, 50, store_now(store)),
-		                 GATE_ALLOW);
+		assert_int_equal(message(txn, &rules, ALICE, 50), GATE_ALLOW);
 		store_abort(txn);
 	}
 	assert_int_equal(spent_by(&rules, ALICE, 0), 0);
@@ -250,7 +188,7 @@ static void *race(void *arg)
 	for (int i = 0; i < 12; i++) {
 		pthread_mutex_lock(&writer);
 		struct store_txn *txn = store_begin_write(store, NULL);
-		*allowed += gate_message(txn, &rules, ALICE, 1, store_now(store)) == GATE_ALLOW;
+		*allowed += message(txn, &rules, ALICE, 1) == GATE_ALLOW;
 		store_commit(txn, NULL);
 		pthread_mutex_unlock(&writer);
 	}
@@ -385,7 +323,7 @@ static void an_account_that_is_not_there(void **state)
 	(void)state;
 	const struct gate_rules rules = rules_of("50/30m", NULL);
 	struct store_txn *txn = begin();
-	assert_int_equal(gate_message(txn, &rules, ALICE, 50, store_now(store)), GATE_ALLOW);
+	assert_int_equal(message(txn, &rules, ALICE, 50), GATE_ALLOW);
 	assert_int_equal(account_delete(txn, ALICE), STORE_OK);
 	commit(txn);
 	assert_int_equal(send(&rules, ALICE, 1), GATE_UNKNOWN);
@@ -405,7 +343,7 @@ static void an_account_that_is_not_there(void **state)
 static enum gate_verdict send_once(const struct gate_rules *rules, struct span account)
 {
 	struct store_txn *txn = begin();
-	enum gate_verdict verdict = gate_message(txn, rules, account, 1, store_now(store));
+	enum gate_verdict verdict = message(txn, rules, account, 1);
 	store_abort(txn);
 	return verdict;
 }
@@ -424,6 +362,8 @@ static void damage_is_never_allowed(void **state)
 		{ "ledger cut off", STORE_LEDGER, SPAN_LIT("\x01\x00\x05\x01") },
 		{ "budget of garbage", STORE_LEDGER, SPAN_LIT("\x01\x00\x03\xff\xff\xff") },
 		{ "budget without slots", STORE_LEDGER, SPAN_LIT("\x01\x00\x02\x01\x01") },
+		{ "standing of garbage", STORE_LEDGER, SPAN_LIT("\x01\x01\x01\x07") },
+		{ "facts of garbage", STORE_LEDGER, SPAN_LIT("\x01\x02\x01\xff") },
 		{ "account of a newer version", STORE_ACCOUNT, SPAN_LIT("\x63") },
 		{ "account cut off", STORE_ACCOUNT, SPAN_LIT("\x01\x00\x05\x01") },
 		{ "limits of garbage", STORE_ACCOUNT, SPAN_LIT("\x01\x01\x02\xff\xff") },
@@ -540,8 +480,7 @@ static void charge_until_killed(int answers)
 	const struct gate_rules rules = rules_of("10000000/30m", NULL);
 	for (;;) {
 		struct store_txn *txn = store_begin_write(store, NULL);
-		bool ok = txn &&
-		          gate_message(txn, &rules, ALICE, 1, store_now(store)) == GATE_ALLOW;
+		bool ok = txn && message(txn, &rules, ALICE, 1) == GATE_ALLOW;
 		if (!ok || store_commit(txn, NULL) != STORE_OK || write(answers, "2", 1) != 1) {
 			_exit(1);
 		}
@@ -592,7 +531,6 @@ static void killed_while_charging(void **state)
 
 int main(void)
 {
-#define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(matches_patterns),
 		TEST(counts_recipients_not_messages),

@@ -1,5 +1,6 @@
-#include "auth/gate.h"
+#include "auth/unlock.h"
 
+#include "auth/gate.h"
 #include "proto/address.h"
 #include "test/auth/fake_clock.h"
 
@@ -41,6 +42,8 @@ struct replay {
 	struct store_txn *txn;
 	struct gate_rules rules;
 	struct span exempt[WORDS_MAX];
+	struct span postmaster[WORDS_MAX];
+	struct secret_key key;
 };
 
 #define FAIL(r, ...) \
@@ -181,6 +184,13 @@ static void site_exempt(struct replay *r, const struct span *words, size_t count
 	r->rules.nexempt = count;
 }
 
+static void site_postmaster(struct replay *r, const struct span *words, size_t count)
+{
+	memcpy(r->postmaster, words, count * sizeof *words);
+	r->rules.suspend.postmaster = r->postmaster;
+	r->rules.suspend.npostmaster = count;
+}
+
 static void site_clock(struct replay *r, const struct span *words, size_t count)
 {
 	if (count != 1 || (words[0].ptr[0] != '+' && words[0].ptr[0] != '-')) {
@@ -208,8 +218,9 @@ static void site_reboot(struct replay *r, const struct span *words, size_t count
 /* ---- steps of an account ---- */
 
 static const char *const verdicts[] = {
-	[GATE_ALLOW] = "allow",     [GATE_SPENT] = "spent",   [GATE_NEVER] = "never",
-	[GATE_UNKNOWN] = "unknown", [GATE_BROKEN] = "broken",
+	[GATE_ALLOW] = "allow",   [GATE_SPENT] = "spent",         [GATE_NEVER] = "never",
+	[GATE_TRIPPED] = "trips", [GATE_SUSPENDED] = "suspended", [GATE_UNKNOWN] = "unknown",
+	[GATE_BROKEN] = "broken",
 };
 
 static void account_send(struct replay *r, struct span account, const struct span *words,
@@ -218,16 +229,21 @@ static void account_send(struct replay *r, struct span account, const struct spa
 	if (count != 3 || !span_eq(words[1], SPAN_LIT("expect"))) {
 		FAIL(r, "send 3 expect allow");
 	}
-	int64_t now = store_now(r->store);
-	uint32_t recipients = read_count(r, words[0]);
-	enum gate_verdict courtesy = gate_recipient(r->txn, &r->rules, account, recipients,
-	                                            now);
-	enum gate_verdict verdict = gate_message(r->txn, &r->rules, account, recipients, now);
+	struct suspend_result result;
+	const struct act act = {
+		.account = account,
+		.recipients = read_count(r, words[0]),
+		.now = store_now(r->store),
+		.wall = fake_clock.wall,
+	};
+	enum gate_verdict courtesy = gate_recipient(r->txn, &r->rules, account, act.recipients,
+	                                            act.now);
+	enum gate_verdict verdict = gate_message(r->txn, &r->rules, &act, &result);
 	if (courtesy != verdict) {
 		FAIL(r, "%s at RCPT, %s at the end", verdicts[courtesy], verdicts[verdict]);
 	}
 	if (!span_eq(words[2], span_str(verdicts[verdict]))) {
-		FAIL(r, "%u recipients: %s", recipients, verdicts[verdict]);
+		FAIL(r, "%u recipients: %s", act.recipients, verdicts[verdict]);
 	}
 }
 
@@ -264,6 +280,58 @@ static void account_reset(struct replay *r, struct span account, const struct sp
 	assert_int_equal(gate_reset(r->txn, account), STORE_OK);
 }
 
+static uint64_t incident_of(struct replay *r, struct span account)
+{
+	uint64_t incident = 0;
+	assert_int_equal(suspend_incident_of(r->txn, account, &incident), STORE_OK);
+	return incident;
+}
+
+/* The first postmaster's, to the notice of the present suspension. */
+static void account_answer(struct replay *r, struct span account, const struct span *words,
+                           size_t count)
+{
+	static const char *const answers[] = {
+		[UNLOCK_DONE] = "done", [UNLOCK_WRONG] = "wrong", [UNLOCK_EXPIRED] = "expired",
+		[UNLOCK_OFF] = "off",   [UNLOCK_VERDICTS] = NULL,
+	};
+	char token[UNLOCK_TOKEN_LEN + 1];
+	struct suspend_result result;
+	uint64_t incident = incident_of(r, account);
+	unlock_token(&r->key, account, incident, token);
+	const struct unlock_rules rules = { .suspend = r->rules.suspend, .key = r->key };
+	const struct unlock_answer answer = {
+		.tag = { .incident = incident, .token = span_str(token) },
+		.login = r->postmaster[0],
+		.now = store_now(r->store),
+		.wall = fake_clock.wall,
+	};
+	enum unlock_verdict verdict = unlock_redeem(r->txn, &rules, &answer, &result);
+	if (count != 2 || !span_eq(words[1], span_str(answers[verdict]))) {
+		FAIL(r, "the answer: %s", unlock_verdict_name(verdict));
+	}
+}
+
+static void account_unlock(struct replay *r, struct span account, const struct span *words,
+                           size_t count)
+{
+	struct suspend_result result;
+	const struct suspend_end end = {
+		.account = account,
+		.incident = incident_of(r, account),
+		.event = STANDING_UNLOCK,
+		.by = SPAN_LIT("uid 0"),
+		.how = SPAN_LIT("unlock"),
+		.now = store_now(r->store),
+		.wall = fake_clock.wall,
+	};
+	(void)words;
+	(void)count;
+	if (suspend_apply(r->txn, &r->rules.suspend, &end, &result) != STORE_OK) {
+		FAIL(r, "it is not suspended");
+	}
+}
+
 static void account_remove(struct replay *r, struct span account, const struct span *words,
                            size_t count)
 {
@@ -278,8 +346,9 @@ static const struct {
 	const char *name;
 	void (*step)(struct replay *r, const struct span *words, size_t count);
 } site_steps[] = {
-	{ "limits", site_limits },   { "exempt", site_exempt }, { "clock", site_clock },
-	{ "restart", site_restart }, { "reboot", site_reboot },
+	{ "limits", site_limits },         { "exempt", site_exempt },
+	{ "postmaster", site_postmaster }, { "clock", site_clock },
+	{ "restart", site_restart },       { "reboot", site_reboot },
 };
 
 static const struct {
@@ -287,8 +356,10 @@ static const struct {
 	void (*step)(struct replay *r, struct span account, const struct span *words,
 	             size_t count);
 } account_steps[] = {
-	{ "send", account_send },   { "spent", account_spent },   { "limits", account_limits },
-	{ "reset", account_reset }, { "delete", account_remove },
+	{ "send", account_send },     { "spent", account_spent },
+	{ "limits", account_limits }, { "reset", account_reset },
+	{ "delete", account_remove }, { "answer", account_answer },
+	{ "unlock", account_unlock },
 };
 
 /* Makes the account when its name is met for the first time; one that is deleted stays so. */
