@@ -353,13 +353,14 @@ static enum store_result write_end(struct store_txn *txn, const struct suspend_r
 	return store_txn_result(txn);
 }
 
-/* An incident that is lost keeps nobody locked out. */
+/* An incident that is lost, or can not be read, keeps nobody locked out. */
 static enum store_result read_incident(struct store_txn *txn, struct arena *arena,
                                        struct ending *e)
 {
 	const struct suspend_end *end = e->end;
 	enum store_result result = incident_get(txn, end->incident, arena, &e->incident);
-	if (result == STORE_NOT_FOUND) {
+	if ((result == STORE_NOT_FOUND || result == STORE_DAMAGED) &&
+	    store_txn_result(txn) == STORE_OK) {
 		e->incident = (struct incident){ .number = end->incident,
 			                         .account = end->account,
 			                         .opened_at = end->now,
@@ -403,7 +404,9 @@ enum store_result suspend_recall(struct store_txn *txn, struct span account,
 	struct standing standing = { .state = STANDING_GOOD };
 	struct incident incident = { .number = 0 };
 	enum store_result result = STORE_OK;
-	while (result == STORE_OK) {
+	/* One that can not be read is passed over. */
+	while ((result == STORE_OK || result == STORE_DAMAGED) &&
+	       store_txn_result(txn) == STORE_OK) {
 		struct arena arena;
 		arena_init(&arena, INCIDENT_MAX);
 		result = incident_next(txn, incident.number, &arena, &incident);

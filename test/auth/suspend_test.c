@@ -5,6 +5,7 @@
 #include "test/auth/aftermath.h"
 
 #include "auth/budget.h"
+#include "store/keys.h"
 
 /* ---- the beginning ---- */
 
@@ -384,6 +385,13 @@ static void a_lost_incident_locks_nobody_out(void **state)
 	buf_done(&packed);
 	end_by_hand(9, STANDING_UNLOCK);
 	assert_int_equal(aftermath().incident, 0);
+	suspend_alice();
+	const struct key key = key_id(10);
+	txn = begin();
+	store_put(txn, STORE_INCIDENT, key_span(&key), SPAN_LIT("\x63"));
+	commit(txn);
+	end_by_hand(10, STANDING_UNLOCK);
+	assert_int_equal(aftermath().incident, 0);
 	arena_init(&arena, ARENA_MAX);
 	assert_true(span_eq(read_incident(9, &arena).account, ALICE));
 	arena_done(&arena);
@@ -419,18 +427,22 @@ static void incidents_recall_a_standing(void **state)
 {
 	(void)state;
 	struct standing standing;
+	const struct key key = key_id(1); /* before hers: a row that makes no sense */
+	struct store_txn *txn = begin();
+	store_put(txn, STORE_INCIDENT, key_span(&key), SPAN_LIT("\x63"));
+	commit(txn);
 	for (uint64_t i = 0; i <= 2; i++) {
-		struct store_txn *txn = store_begin_read(store, NULL);
+		txn = store_begin_read(store, NULL);
 		assert_int_equal(suspend_recall(txn, ALICE, &standing), STORE_OK);
 		assert_int_equal(standing.state, i == 1 ? STANDING_SUSPENDED : STANDING_GOOD);
-		assert_int_equal(standing.incident, i > 0);
+		assert_int_equal(standing.incident, i > 0 ? 2 : 0);
 		assert_int_equal(suspend_recall(txn, BOB, &standing), STORE_OK);
 		assert_int_equal(standing.incident, 0);
 		store_abort(txn);
 		if (i == 0) {
 			suspend_alice();
 		} else if (i == 1) {
-			end_by_hand(1, STANDING_UNLOCK);
+			end_by_hand(2, STANDING_UNLOCK);
 		}
 	}
 }
