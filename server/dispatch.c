@@ -303,18 +303,20 @@ static bool has_room(const struct dispatch *d)
 	return relay_room(d->relay) && commit_port_outstanding(d->port) < UNSURE_MAX;
 }
 
-static bool wants_walk(const struct dispatch *d)
+static bool is_low(const struct dispatch *d)
 {
-	bool low = schedule_waiting(d->schedule) <= WINDOW_LOW;
-	return d->rescan && (low || d->look_at <= dispatch_now(d)) && has_room(d);
+	return d->rescan && schedule_waiting(d->schedule) <= WINDOW_LOW && has_room(d);
 }
 
+/* Who goes next is asked as late as can be: notices do not wait until the window is low. */
 static bool pick(struct dispatch *d, struct schedule_item *item_out)
 {
 	if (!has_room(d)) {
 		return false;
 	}
-	if (d->front && schedule_first(d->schedule) == 0) {
+	if (d->look_at <= dispatch_now(d)) {
+		due_walk(d);
+	} else if (d->front && schedule_first(d->schedule) == 0) {
 		due_walk_front(d);
 	}
 	return schedule_pick(d->schedule, item_out);
@@ -334,7 +336,7 @@ void dispatch_pump(struct dispatch *d)
 		while (fine && pick(d, &item)) {
 			fine = start(d, &item);
 		}
-		if (!fine || !wants_walk(d)) {
+		if (!fine || !is_low(d)) {
 			break;
 		}
 		due_walk(d);

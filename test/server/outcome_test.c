@@ -7,7 +7,10 @@
 
 #include <cmocka.h>
 
+#include "auth/standing.h"
 #include "server/outcome.h"
+#include "store/account.h"
+#include "store/incident.h"
 #include "store/journal.h"
 #include "test/store/queue_help.h"
 
@@ -358,6 +361,178 @@ static void test_job(void **state)
 	assert_int_equal(count_rows(place->store, STORE_BODY), 0);
 }
 
+/* What answers make of a notice: as of any mail, but nobody is told of a failure. */
+static void test_notice(void **state)
+{
+	(void)state;
+	static const struct {
+		enum outcome_duty duty;
+		const char *before;
+		const char *codes;
+		const char *after;
+		enum when next;
+	} rows[] = {
+		{ OUTCOME_MAIL, "PP", "250 250", "SS", RETRY_1 },
+		{ OUTCOME_MAIL, "PP", "250 451", "SP", RETRY_1 },
+		{ OUTCOME_MAIL, "PP", "550 451", "RP", RETRY_1 },
+		{ OUTCOME_MAIL, "PP", "550 554", "RR", RETRY_1 },
+		{ OUTCOME_MAIL, "PP", "0 0", "PP", RETRY_1 },
+		{ OUTCOME_EXPIRE, "SP", "", "SR", DUE_NOW },
+		{ OUTCOME_GIVE_UP, "SPP", "", "SRR", DUE_NOW },
+	};
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		struct outcome_result results[4];
+		struct queue_entry entry = entry_with(rows[i].before);
+		struct outcome outcome = outcome_of(rows[i].duty);
+		entry.kind = QUEUE_NOTICE_SUSPENDED;
+		entry.account = SPAN_NONE;
+		entry.sender = SPAN_NONE;
+		entry.next_at = 0;
+		outcome.results = results;
+		outcome.nresults = results_of(rows[i].codes, results);
+		assert_true(outcome_apply(&outcome, &entry, NOW));
+		assert_string_equal(states_of(&entry), rows[i].after);
+		assert_true(is_when(rows[i].next, entry.next_at, 0, &entry));
+		assert_int_equal(entry.report_at, 0);
+	}
+}
+
+/* By an incident only, READY only; all else is as it was, for the day of its release. */
+static void test_hold(void **state)
+{
+	(void)state;
+	static const struct {
+		enum queue_state before;
+		uint64_t by; /* before */
+		uint64_t incident;
+		enum queue_state after;
+		uint64_t by_after;
+	} rows[] = {
+		{ QUEUE_READY, 0, 17, QUEUE_HELD, 17 },
+		{ QUEUE_READY, 0, 0, QUEUE_READY, 0 },
+		{ QUEUE_HELD, 0, 17, QUEUE_HELD, 0 }, /* by hand: not the reply's to release */
+		{ QUEUE_HELD, 16, 17, QUEUE_HELD, 16 },
+	};
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		struct queue_entry entry = entry_with("SPF");
+		struct outcome outcome = outcome_of(OUTCOME_HOLD);
+		entry.state = rows[i].before;
+		entry.incident = rows[i].by;
+		outcome.incident = rows[i].incident;
+		assert_int_equal(outcome_apply(&outcome, &entry, NOW),
+		                 rows[i].after != rows[i].before);
+		assert_int_equal(entry.state, rows[i].after);
+		assert_int_equal(entry.incident, rows[i].by_after);
+		assert_string_equal(states_of(&entry), "SPF");
+		assert_int_equal(entry.attempts, 0);
+		assert_int_equal(entry.next_at, NOW - 10);
+	}
+}
+
+static void put_standing(struct store_txn *txn, const char *account, enum standing_state state,
+                         uint64_t incident)
+{
+	struct standing standing = { .state = state, .incident = incident };
+	struct buf packed = { .cap = 1000 };
+	standing_pack(&standing, &packed);
+	struct ledger ledger = { .standing = buf_span(&packed) };
+	assert_int_equal(ledger_put(txn, span_str(account), &ledger), STORE_OK);
+	buf_done(&packed);
+}
+
+static size_t count_journal(struct store_txn *txn)
+{
+	struct journal_row row = { .at = 0 };
+	size_t n = 0;
+	for (;;) {
+		struct arena arena;
+		arena_init(&arena, 1 << 20);
+		bool found = journal_next(txn, row.at, row.id, &arena, &row) == STORE_OK;
+		arena_done(&arena);
+		if (!found) {
+			return n;
+		}
+		n++;
+	}
+}
+
+/* The job asks again: an unlock may have been faster. */
+static void test_hold_job(void **state)
+{
+	struct place *place = *state;
+	struct outcome outcome = outcome_of(OUTCOME_HOLD);
+	struct queue_entry entry = entry_of(7, "alice@example.org", 100, 2000);
+	outcome.id = 7;
+	outcome_prepare(&outcome);
+	struct store_txn *txn = writing(place->store);
+	put_entry(txn, &entry);
+	put_standing(txn, "alice@example.org", STANDING_GOOD, 16);
+	outcome.job.run(&outcome.job, txn, 5000);
+	assert_true(outcome.found && !outcome.held && !outcome.ended);
+	assert_int_equal(outcome.next_at, 2000);
+	assert_due(txn, "7@2000");
+	put_standing(txn, "alice@example.org", STANDING_SUSPENDED, 17);
+	outcome.job.run(&outcome.job, txn, 6000);
+	assert_true(outcome.found && outcome.held && !outcome.ended);
+	assert_due(txn, "");
+	struct queue_entry after;
+	assert_int_equal(state_of(txn, 7, &after), STORE_OK);
+	assert_int_equal(after.state, QUEUE_HELD);
+	assert_int_equal(after.incident, 17);
+	outcome.job.run(&outcome.job, txn, 7000);
+	assert_true(outcome.held);
+	assert_int_equal(count_journal(txn), 0);
+	commit(txn);
+}
+
+static int64_t notified_at(struct store_txn *txn, uint64_t number)
+{
+	struct arena arena;
+	struct incident incident;
+	arena_init(&arena, 1 << 20);
+	assert_int_equal(incident_get(txn, number, &arena, &incident), STORE_OK);
+	arena_done(&arena);
+	return incident.notified_at;
+}
+
+/* In the commit in which somebody's copy is taken, the incident's notice is delivered. */
+static void test_notice_job(void **state)
+{
+	static const struct {
+		enum queue_kind kind;
+		const char *codes;
+		int64_t notified_at;
+	} rows[] = {
+		{ QUEUE_NOTICE_SUSPENDED, "451 451", 0 },
+		{ QUEUE_NOTICE_SUSPENDED, "550 554", 0 },
+		{ QUEUE_NOTICE_ENDED, "250 250", 0 },
+		{ QUEUE_NOTICE_IGNORED, "250 250", 0 },
+		{ QUEUE_NOTICE_SUSPENDED, "451 250", 5000 },
+		{ QUEUE_NOTICE_SUSPENDED, "250 250", 5000 }, /* the first time counts */
+	};
+	struct place *place = *state;
+	struct store_txn *txn = writing(place->store);
+	struct incident incident = { .number = 17, .account = SPAN_LIT("alice@example.org") };
+	assert_int_equal(incident_put(txn, &incident), STORE_OK);
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		struct outcome_result results[4];
+		struct queue_entry entry = entry_with("PP");
+		struct outcome outcome = outcome_of(OUTCOME_MAIL);
+		entry.id = outcome.id = i + 1;
+		entry.kind = rows[i].kind;
+		entry.incident = 17;
+		entry.account = entry.sender = SPAN_NONE;
+		outcome.results = results;
+		outcome.nresults = results_of(rows[i].codes, results);
+		outcome_prepare(&outcome);
+		assert_int_equal(queue_put(txn, &entry), STORE_OK);
+		outcome.job.run(&outcome.job, txn, 5000 + (i == 5));
+		assert_int_equal(notified_at(txn, 17), rows[i].notified_at);
+	}
+	assert_int_equal(count_journal(txn), 0);
+	commit(txn);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -366,7 +541,11 @@ int main(void)
 		cmocka_unit_test(test_report),
 		cmocka_unit_test(test_expire),
 		cmocka_unit_test(test_one_report),
+		cmocka_unit_test(test_notice),
+		cmocka_unit_test(test_hold),
 		cmocka_unit_test_setup_teardown(test_job, place_setup, place_teardown),
+		cmocka_unit_test_setup_teardown(test_hold_job, place_setup, place_teardown),
+		cmocka_unit_test_setup_teardown(test_notice_job, place_setup, place_teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
