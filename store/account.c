@@ -11,7 +11,7 @@
 
 /* Tags are for ever: a row is a version, then fields. Those that we do not know are kept. */
 enum account_tag { TAG_SECRET, TAG_LIMITS, TAG_CREATED, TAG_CHANGED, ACCOUNT_TAGS };
-enum ledger_tag { TAG_BUDGET, LEDGER_TAGS };
+enum ledger_tag { TAG_BUDGET, TAG_STANDING, TAG_FACTS, LEDGER_TAGS };
 
 struct row {
 	enum store_table table;
@@ -167,7 +167,11 @@ enum store_result ledger_get(struct store_txn *txn, struct span name, struct led
 	struct row row = { .table = STORE_LEDGER, .known = LEDGER_TAGS };
 	enum store_result result = get_row(txn, name, &row);
 	if (result == STORE_OK || result == STORE_NOT_FOUND) {
-		*ledger_out = (struct ledger){ .budget = row.fields[TAG_BUDGET] };
+		*ledger_out = (struct ledger){
+			.budget = row.fields[TAG_BUDGET],
+			.standing = row.fields[TAG_STANDING],
+			.facts = row.fields[TAG_FACTS],
+		};
 		return STORE_OK;
 	}
 	return result;
@@ -179,7 +183,11 @@ enum store_result ledger_put(struct store_txn *txn, struct span name,
 	struct row row = {
 		.table = STORE_LEDGER,
 		.known = LEDGER_TAGS,
-		.fields = { [TAG_BUDGET] = ledger->budget },
+		.fields = {
+			[TAG_BUDGET] = ledger->budget,
+			[TAG_STANDING] = ledger->standing,
+			[TAG_FACTS] = ledger->facts,
+		},
 	};
 	return put_row(txn, name, &row);
 }

@@ -47,10 +47,12 @@ struct incident {
 /* The next free number; its row is put by the caller in the same transaction. */
 enum store_result incident_next_number(struct store_txn *txn, uint64_t *number_out);
 enum store_result incident_put(struct store_txn *txn, const struct incident *incident);
-/* Copied into `arena`. */
+/* Copied into `arena`. DAMAGED, here and below, changes nothing and does not mark the
+ * transaction: it is this incident's matter alone. */
 enum store_result incident_get(struct store_txn *txn, uint64_t number, struct arena *arena,
                                struct incident *incident_out);
-/* The first with a number > `after`. NOT_FOUND at the end. */
+/* The first with a number > `after`. NOT_FOUND at the end. DAMAGED: only its number can be
+ * told, enough to go on behind it. */
 enum store_result incident_next(struct store_txn *txn, uint64_t after, struct arena *arena,
                                 struct incident *incident_out);
 

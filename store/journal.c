@@ -61,7 +61,7 @@ static enum store_result unpack_row(struct span value, struct arena *arena,
 	uint8_t version = unpack_u8(&in);
 	uint8_t kind = unpack_u8(&in);
 	struct journal_row read = *row;
-	read.kind = kind == JOURNAL_ADMIN ? JOURNAL_ADMIN : JOURNAL_MESSAGE;
+	read.kind = (enum journal_kind)kind;
 	read.wall = unpack_i64(&in);
 	read.size = unpack_u64(&in);
 	read.account = unpack_span(&in);
@@ -72,7 +72,7 @@ static enum store_result unpack_row(struct span value, struct arena *arena,
 	if (!queue_unpack_recipients(&in, arena, &recipients, &read.nrecipients)) {
 		return in.bad ? STORE_DAMAGED : STORE_FAILED;
 	}
-	bool known = kind == JOURNAL_MESSAGE || kind == JOURNAL_ADMIN;
+	bool known = kind >= JOURNAL_MESSAGE && kind <= JOURNAL_STANDING;
 	if (!unpack_ok(&in) || version != ROW_VERSION || !known) {
 		return STORE_DAMAGED;
 	}

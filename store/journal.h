@@ -1,7 +1,8 @@
 /*
- * What happened, in order of T: one row a message with what became of each recipient, and the
- * admin's acts. Trimmed after journal_keep. A row is written when its message is accepted and
- * rewritten when a recipient's fate is known, under the same key.
+ * What happened, in order of T: one row a message with what became of each recipient, the
+ * admin's acts, and suspensions with their ends. Trimmed after journal_keep. A row is written
+ * when its message is accepted and rewritten when a recipient's fate is known, under the same
+ * key.
  */
 #ifndef GATEPOST_STORE_JOURNAL_H
 #define GATEPOST_STORE_JOURNAL_H
@@ -19,7 +20,7 @@ struct journal_row {
 	struct span account;
 	struct span sender;
 	struct span client;
-	struct span text; /* ADMIN: the command and who gave it */
+	struct span text; /* ADMIN: the command and who gave it; STANDING: what happened */
 	uint64_t size;
 	const struct queue_recipient *recipients; /* MESSAGE: state, code and answer of each */
 	size_t nrecipients;

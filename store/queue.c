@@ -44,17 +44,6 @@ uint32_t queue_account_hash(struct span account)
 
 /* ---- what a head says to the indices ---- */
 
-static struct queue_head head_of(const struct queue_entry *entry)
-{
-	return (struct queue_head){
-		.state = entry->state,
-		.next_at = entry->next_at,
-		.deferred_at = entry->deferred_at,
-		.size = entry->size,
-		.account = entry->account,
-	};
-}
-
 static void due_of(const struct queue_head *head, uint64_t pair_out[2])
 {
 	pair_out[0] = queue_account_hash(head->account);
@@ -165,6 +154,7 @@ static void put_row(struct store_txn *txn, const struct queue_entry *entry)
 	struct buf row;
 	struct key key = key_id(entry->id);
 	assert(entry->account.len <= KEY_ACCOUNT_MAX);
+	assert(entry->kind == QUEUE_MAIL || entry->size == 0);
 	buf_init(&row, QUEUE_ENTRY_MAX);
 	if (queue_pack(entry, &row)) {
 		store_put(txn, STORE_QUEUE, key_span(&key), buf_span(&row));
@@ -176,7 +166,7 @@ static void put_row(struct store_txn *txn, const struct queue_entry *entry)
 
 enum store_result queue_put(struct store_txn *txn, const struct queue_entry *entry)
 {
-	struct queue_head head = head_of(entry);
+	struct queue_head head = queue_head_of(entry);
 	struct key owner = key_owner(entry->account, entry->id);
 	struct key prefix = key_account_prefix(entry->account);
 	put_row(txn, entry);
@@ -255,7 +245,7 @@ enum store_result queue_update(struct store_txn *txn, const struct queue_entry *
 {
 	struct span row;
 	struct queue_head was;
-	struct queue_head is = head_of(entry);
+	struct queue_head is = queue_head_of(entry);
 	enum store_result result = get_head(txn, entry->id, &row, &was);
 	if (result != STORE_OK) {
 		return result;
@@ -289,16 +279,17 @@ enum store_result queue_remove(struct store_txn *txn, uint64_t id)
 
 /* ---- changes of state ---- */
 
-/* `row` is of the map and ends with the first write: all is taken from it before. */
+/* Gives `row` the state of `to`. The row is of the map and ends with the first write, and with
+ * it the accounts of its heads: all is taken from it before. */
 static enum store_result set_state(struct store_txn *txn, uint64_t id, struct span row,
-                                   enum queue_state state, int64_t next_at)
+                                   const struct queue_head *to)
 {
 	struct queue_head was;
 	struct queue_head is;
 	struct key key = key_id(id);
 	struct buf copy;
 	buf_init(&copy, QUEUE_ENTRY_MAX);
-	if (queue_pack_state(row, state, next_at, &copy) && queue_read_head(row, &was) &&
+	if (queue_pack_state(row, to, &copy) && queue_read_head(row, &was) &&
 	    queue_read_head(buf_span(&copy), &is)) {
 		drop_due(txn, id, &was);
 		store_put(txn, STORE_QUEUE, key_span(&key), buf_span(&copy));
@@ -310,15 +301,36 @@ static enum store_result set_state(struct store_txn *txn, uint64_t id, struct sp
 	return store_txn_result(txn);
 }
 
+static enum store_result hold(struct store_txn *txn, uint64_t id, struct span row,
+                              struct queue_head *head, uint64_t incident)
+{
+	head->state = QUEUE_HELD;
+	head->incident = incident;
+	return set_state(txn, id, row, head);
+}
+
+static enum store_result make_due(struct store_txn *txn, uint64_t id, struct span row,
+                                  struct queue_head *head, int64_t now)
+{
+	head->state = QUEUE_READY;
+	head->next_at = now;
+	return set_state(txn, id, row, head);
+}
+
 enum store_result queue_hold(struct store_txn *txn, uint64_t id)
 {
 	struct span row;
 	struct queue_head head;
 	enum store_result result = get_head(txn, id, &row, &head);
-	if (result != STORE_OK || head.state == QUEUE_HELD) {
+	if (result != STORE_OK) {
 		return result;
 	}
-	return set_state(txn, id, row, QUEUE_HELD, head.next_at);
+	/* A notice keeps the incident that it tells of. */
+	uint64_t incident = head.kind == QUEUE_MAIL ? 0 : head.incident;
+	if (head.state == QUEUE_HELD && head.incident == incident) {
+		return STORE_OK;
+	}
+	return hold(txn, id, row, &head, incident);
 }
 
 enum store_result queue_release(struct store_txn *txn, uint64_t id, int64_t now)
@@ -329,7 +341,7 @@ enum store_result queue_release(struct store_txn *txn, uint64_t id, int64_t now)
 	if (result != STORE_OK || head.state == QUEUE_READY) {
 		return result;
 	}
-	return set_state(txn, id, row, QUEUE_READY, now);
+	return make_due(txn, id, row, &head, now);
 }
 
 enum store_result queue_flush(struct store_txn *txn, uint64_t id, int64_t now)
@@ -340,7 +352,7 @@ enum store_result queue_flush(struct store_txn *txn, uint64_t id, int64_t now)
 	if (result != STORE_OK || head.state == QUEUE_HELD || head.next_at <= now) {
 		return result;
 	}
-	return set_state(txn, id, row, QUEUE_READY, now);
+	return make_due(txn, id, row, &head, now);
 }
 
 /* ---- the due index ---- */
@@ -427,6 +439,60 @@ enum store_result queue_list_next(struct store_txn *txn, struct span account, ui
 	}
 	enum store_result result = store_txn_result(txn);
 	return result == STORE_OK ? STORE_NOT_FOUND : result;
+}
+
+/* ---- sweeps ---- */
+
+static bool is_swept(const struct queue_sweeping *sweeping, const struct queue_head *head)
+{
+	bool by_incident = head->state == QUEUE_HELD && head->incident == sweeping->incident;
+	return head->kind == QUEUE_MAIL && span_eq(head->account, sweeping->account) &&
+	       (sweeping->what == QUEUE_SWEEP_HOLD ? head->state == QUEUE_READY : by_incident);
+}
+
+static enum store_result sweep_entry(struct store_txn *txn, struct queue_sweeping *sweeping,
+                                     uint64_t id, int64_t now)
+{
+	struct span row;
+	struct queue_head head;
+	if (get_head(txn, id, &row, &head) != STORE_OK || !is_swept(sweeping, &head)) {
+		return store_txn_result(txn);
+	}
+	sweeping->changed++;
+	sweeping->bytes += head.size;
+	switch (sweeping->what) {
+	case QUEUE_SWEEP_HOLD:
+		return hold(txn, id, row, &head, sweeping->incident);
+	case QUEUE_SWEEP_RELEASE:
+		return make_due(txn, id, row, &head, now);
+	case QUEUE_SWEEP_DISCARD:
+		break;
+	}
+	return drop_entry(txn, id, &head);
+}
+
+enum store_result queue_sweep(struct store_txn *txn, struct queue_sweeping *sweeping,
+                              size_t most, int64_t now, bool *more_out)
+{
+	uint64_t id;
+	/* Nothing is nobody's account, and 0 is what is held by hand. */
+	assert(sweeping->account.len && sweeping->incident);
+	enum store_result result = STORE_OK;
+	for (size_t n = 0; result == STORE_OK && n < most; n++) {
+		result = queue_list_next(txn, sweeping->account, sweeping->after, &id);
+		if (result == STORE_OK) {
+			sweeping->after = id;
+			result = sweep_entry(txn, sweeping, id, now);
+		}
+	}
+	if (result == STORE_OK) {
+		result = queue_list_next(txn, sweeping->account, sweeping->after, &id);
+	}
+	if (result == STORE_OK || result == STORE_NOT_FOUND) {
+		*more_out = result == STORE_OK;
+		result = STORE_OK;
+	}
+	return result;
 }
 
 /* ---- ids as people see them ---- */

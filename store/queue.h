@@ -78,8 +78,9 @@ enum store_result queue_update(struct store_txn *txn, const struct queue_entry *
 enum store_result queue_remove(struct store_txn *txn, uint64_t id);
 
 /* State changes by id; NOT_FOUND when there is none, OK when it is so already. A released
- * one is due at `now`. */
-enum store_result queue_hold(struct store_txn *txn, uint64_t id); /* by hand */
+ * one is due at `now`. One held by an incident and then by hand is held by hand: the incident's
+ * end does not release it. */
+enum store_result queue_hold(struct store_txn *txn, uint64_t id);
 enum store_result queue_release(struct store_txn *txn, uint64_t id, int64_t now);
 /* READY and not due: due at `now`. */
 enum store_result queue_flush(struct store_txn *txn, uint64_t id, int64_t now);
@@ -100,7 +101,7 @@ struct queue_sweeping {
 	uint64_t bytes; /* of their bodies */
 };
 /* Looks at up to `most` entries behind `after`. `more_out`: there are others behind. Notices
- * are never swept: they have no account. */
+ * are never swept: they have no account. Passes over what can not be read. */
 enum store_result queue_sweep(struct store_txn *txn, struct queue_sweeping *sweeping,
                               size_t most, int64_t now, bool *more_out);
 
@@ -110,9 +111,23 @@ bool queue_unpack(struct span row, struct arena *arena, struct queue_entry *entr
 /* The same, telling a row that makes no sense (DAMAGED) from an arena that is full (FAILED). */
 enum store_result queue_unpack_row(struct span row, struct arena *arena,
                                    struct queue_entry *entry_out);
-/* A copy of `row` with another state and time. */
-bool queue_pack_state(struct span row, enum queue_state state, int64_t next_at,
-                      struct buf *out);
+
+/* The front of a row: what changes of state are about, and all that the indices are made of. */
+struct queue_head {
+	enum queue_state state;
+	enum queue_kind kind;
+	int64_t next_at;
+	uint64_t incident; /* as of an entry */
+	int64_t deferred_at;
+	uint64_t size;
+	struct span account; /* points into the row */
+};
+
+struct queue_head queue_head_of(const struct queue_entry *entry);
+/* False when it makes no sense. */
+bool queue_read_head(struct span row, struct queue_head *head_out);
+/* A copy of `row` with the state, time and incident of `head`. */
+bool queue_pack_state(struct span row, const struct queue_head *head, struct buf *out);
 
 /* Recipients alone, as the journal keeps them too: equal answers in a row are packed once. */
 void queue_pack_recipients(const struct queue_recipient *recipients, size_t n, struct buf *out);
@@ -162,17 +177,6 @@ enum store_result queue_usage(struct store_txn *txn, struct span account,
 
 /* ---- for the check at start ---- */
 
-/* The front of a row, at fixed places: all that the indices are made of. */
-struct queue_head {
-	enum queue_state state;
-	int64_t next_at;
-	int64_t deferred_at;
-	uint64_t size;
-	struct span account; /* points into the row */
-};
-
-/* False when it makes no sense. */
-bool queue_read_head(struct span row, struct queue_head *head_out);
 /* Puts the due row and the owner row where they are missing or wrong; adds to `mended`. */
 enum store_result queue_mend(struct store_txn *txn, uint64_t id, const struct queue_head *head,
                              uint64_t *mended);

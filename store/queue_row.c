@@ -1,13 +1,11 @@
-/* Entries as bytes. A row is a version, the head at fixed places, then the rest. */
+/* Entries as bytes. A row is a version, the head, then the rest. */
 #include "store/queue.h"
 
 #include "store/keys.h"
 
-#define ROW_VERSION  1
-#define ROW_SLACK    128          /* more than all numbers and lengths of a row take */
-#define ANSWER_SLACK 24           /* the same of a recipient */
-#define STATE_BYTES  ((size_t)10) /* version, state, next_at: what a change of state rewrites \
-	                           */
+#define ROW_VERSION  2
+#define ROW_SLACK    128 /* more than all numbers and lengths of a row take */
+#define ANSWER_SLACK 24  /* the same of a recipient */
 
 /* A recipient's first byte: its state, and where its answer is. */
 #define STATE_MASK  3
@@ -102,19 +100,49 @@ bool queue_unpack_recipients(struct unpacker *in, struct arena *arena,
 	return true;
 }
 
-static void pack_state(struct buf *out, enum queue_state state, int64_t next_at)
+/* What a change of state rewrites. Mail that is READY is held by nobody, whatever it says. */
+static void pack_state(struct buf *out, const struct queue_head *head)
 {
+	bool has_incident = head->kind != QUEUE_MAIL || head->state == QUEUE_HELD;
 	pack_u8(out, ROW_VERSION);
-	pack_u8(out, (uint8_t)state);
-	pack_i64(out, next_at);
+	pack_u8(out, (uint8_t)head->state);
+	pack_u8(out, (uint8_t)head->kind);
+	pack_i64(out, head->next_at);
+	pack_varint(out, has_incident ? head->incident : 0);
+}
+
+static void unpack_state(struct unpacker *in, struct queue_head *head)
+{
+	uint8_t version = unpack_u8(in);
+	uint8_t state = unpack_u8(in);
+	uint8_t kind = unpack_u8(in);
+	head->next_at = unpack_i64(in);
+	head->incident = unpack_varint(in);
+	in->bad |= version != ROW_VERSION || state > QUEUE_HELD || kind > QUEUE_NOTICE_IGNORED;
+	head->state = in->bad ? QUEUE_HELD : (enum queue_state)state;
+	head->kind = in->bad ? QUEUE_MAIL : (enum queue_kind)kind;
+}
+
+struct queue_head queue_head_of(const struct queue_entry *entry)
+{
+	return (struct queue_head){
+		.state = entry->state,
+		.kind = entry->kind,
+		.next_at = entry->next_at,
+		.incident = entry->incident,
+		.deferred_at = entry->deferred_at,
+		.size = entry->size,
+		.account = entry->account,
+	};
 }
 
 bool queue_pack(const struct queue_entry *entry, struct buf *out)
 {
+	struct queue_head head = queue_head_of(entry);
 	buf_reserve(out, ROW_SLACK + entry->account.len + entry->sender.len +
-	                     entry->client.len +
+	                     entry->client.len + entry->note.len +
 	                     queue_recipients_bound(entry->recipients, entry->nrecipients));
-	pack_state(out, entry->state, entry->next_at);
+	pack_state(out, &head);
 	pack_i64(out, entry->deferred_at);
 	pack_u64(out, entry->size);
 	pack_span(out, entry->account);
@@ -127,32 +155,32 @@ bool queue_pack(const struct queue_entry *entry, struct buf *out)
 	pack_i64(out, entry->failed_at);
 	pack_varint(out, entry->attempts);
 	pack_u8(out, entry->eight_bit);
+	if (entry->kind != QUEUE_MAIL) {
+		pack_span(out, entry->note);
+	}
 	queue_pack_recipients(entry->recipients, entry->nrecipients, out);
 	return !out->failed;
 }
 
-bool queue_pack_state(struct span row, enum queue_state state, int64_t next_at, struct buf *out)
+bool queue_pack_state(struct span row, const struct queue_head *head, struct buf *out)
 {
-	buf_reserve(out, row.len);
-	pack_state(out, state, next_at);
-	buf_put(out, span_from(row, STATE_BYTES));
-	return !out->failed;
+	struct unpacker in = unpack_from(row);
+	struct queue_head was;
+	unpack_state(&in, &was);
+	buf_reserve(out, ROW_SLACK + row.len);
+	pack_state(out, head);
+	buf_put(out, in.rest);
+	return !in.bad && !out->failed;
 }
 
 static bool unpack_head(struct unpacker *in, struct queue_head *head)
 {
-	uint8_t version = unpack_u8(in);
-	uint8_t state = unpack_u8(in);
-	head->state = state == QUEUE_READY ? QUEUE_READY : QUEUE_HELD;
-	head->next_at = unpack_i64(in);
+	unpack_state(in, head);
 	head->deferred_at = unpack_i64(in);
 	head->size = unpack_u64(in);
 	head->account = unpack_span(in);
-	bool is_account = head->account.len <= KEY_ACCOUNT_MAX &&
-	                  span_find(head->account, '\0') == head->account.len;
-	if (version != ROW_VERSION || state > QUEUE_HELD || !is_account) {
-		in->bad = true;
-	}
+	in->bad |= head->account.len > KEY_ACCOUNT_MAX ||
+	           span_find(head->account, '\0') != head->account.len;
 	return !in->bad;
 }
 
@@ -178,6 +206,10 @@ static void unpack_tail(struct unpacker *in, struct queue_entry *entry)
 	entry->failed_at = unpack_i64(in);
 	entry->attempts = (uint32_t)unpack_varint(in);
 	entry->eight_bit = unpack_u8(in) != 0;
+	if (entry->kind != QUEUE_MAIL) {
+		entry->note = unpack_span(in);
+		in->bad |= entry->size != 0; /* a notice has no body */
+	}
 }
 
 /* One copy of the row holds all bytes of the entry: its spans point into that. */
@@ -195,7 +227,9 @@ enum store_result queue_unpack_row(struct span row, struct arena *arena,
 	}
 	struct queue_entry entry = {
 		.state = head.state,
+		.kind = head.kind,
 		.next_at = head.next_at,
+		.incident = head.incident,
 		.deferred_at = head.deferred_at,
 		.size = head.size,
 		.account = head.account,

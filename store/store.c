@@ -22,9 +22,10 @@
 _Static_assert(sizeof(size_t) >= 8, "the map needs a 64-bit address space");
 
 static const char *const table_names[STORE_TABLES] = {
-	[STORE_META] = "meta",   [STORE_ACCOUNT] = "account", [STORE_LEDGER] = "ledger",
-	[STORE_QUEUE] = "queue", [STORE_DUE] = "due",         [STORE_OWNER] = "owner",
-	[STORE_USAGE] = "usage", [STORE_BODY] = "body",       [STORE_JOURNAL] = "journal",
+	[STORE_META] = "meta",       [STORE_ACCOUNT] = "account", [STORE_LEDGER] = "ledger",
+	[STORE_QUEUE] = "queue",     [STORE_DUE] = "due",         [STORE_OWNER] = "owner",
+	[STORE_USAGE] = "usage",     [STORE_BODY] = "body",       [STORE_INCIDENT] = "incident",
+	[STORE_JOURNAL] = "journal",
 };
 
 struct store {
@@ -78,12 +79,10 @@ static enum store_result translate(const struct store *store, int code)
 
 static enum store_result complain(const struct store *store, int code, struct error *error)
 {
-	static const char *const faults[] = {
-		[STORE_OK] = "",
-		[STORE_NOT_FOUND] = "",
+	static const char faults[][16] = {
 		[STORE_FULL] = "is full: ",
-		[STORE_FAILED] = "",
 		[STORE_DAMAGED] = "is damaged: ",
+		[STORE_FAILED] = "",
 	};
 	enum store_result result = translate(store, code);
 	error_set(error, "%s/data.mdb: %s%s", store->dir, faults[result], mdb_strerror(code));

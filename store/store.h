@@ -26,7 +26,7 @@ enum store_result {
 enum store_table {
 	STORE_META,     /* schema, clock, next id */
 	STORE_ACCOUNT,  /* account -> secret and limits */
-	STORE_LEDGER,   /* account -> budget rings */
+	STORE_LEDGER,   /* account -> budget rings, standing, facts */
 	STORE_QUEUE,    /* id -> entry */
 	STORE_DUE,      /* next_at, id -> account hash, deferred_at; READY entries only */
 	STORE_OWNER,    /* account, 0, id -> nothing */

@@ -55,11 +55,11 @@ static void nobody(void **state)
 	account_put(txn, SPAN_LIT("alice"), &alice);
 	for (size_t i = 0; i < COUNT(names); i++) {
 		struct account account;
-		struct ledger ledger = { .budget = SPAN_LIT("untouched") };
+		struct ledger ledger = { .budget = SPAN_LIT("a"), .standing = SPAN_LIT("b") };
 		assert_int_equal(account_get(txn, names[i], &account), STORE_NOT_FOUND);
 		assert_int_equal(account_delete(txn, names[i]), STORE_NOT_FOUND);
 		assert_int_equal(ledger_get(txn, names[i], &ledger), STORE_OK);
-		assert_int_equal(ledger.budget.len, 0);
+		assert_int_equal(ledger.budget.len + ledger.standing.len, 0);
 	}
 	commit(txn);
 	assert_int_equal(count_rows(place->store, STORE_ACCOUNT), 1);
@@ -85,6 +85,33 @@ static void both_rows_go(void **state)
 	assert_int_equal(ledger_get(txn, SPAN_LIT("bob"), &ledger), STORE_OK);
 	assert_span(ledger.budget, "rings");
 	store_abort(txn);
+}
+
+/* Each part of a ledger is its own: with or without the others, and replaced as a whole. */
+static void ledgers(void **state)
+{
+	static const struct ledger table[] = {
+		{ { "rings", 5 }, { "standing", 8 }, { "facts", 5 } },
+		{ { "rings", 5 }, { "", 0 }, { "", 0 } },
+		{ { "", 0 }, { "stopped", 7 }, { "", 0 } },
+		{ { "", 0 }, { "", 0 }, { "f\0", 2 } },
+		{ { "", 0 }, { "", 0 }, { "", 0 } },
+		{ { "r", 1 }, { "s", 1 }, { "f", 1 } },
+	};
+	struct place *place = *state;
+	for (size_t i = 0; i < COUNT(table); i++) {
+		struct ledger ledger;
+		struct store_txn *txn = writing(place->store);
+		assert_int_equal(ledger_put(txn, SPAN_LIT("alice"), &table[i]), STORE_OK);
+		commit(txn);
+		place_reopen(place);
+		txn = reading(place->store);
+		assert_int_equal(ledger_get(txn, SPAN_LIT("alice"), &ledger), STORE_OK);
+		assert_true(span_eq(ledger.budget, table[i].budget));
+		assert_true(span_eq(ledger.standing, table[i].standing));
+		assert_true(span_eq(ledger.facts, table[i].facts));
+		store_abort(txn);
+	}
 }
 
 static void in_name_order(void **state)
@@ -181,11 +208,8 @@ int main(void)
 {
 	memset(long_name, 'n', sizeof long_name);
 	const struct CMUnitTest tests[] = {
-		TEST(round_trip),
-		TEST(nobody),
-		TEST(both_rows_go),
-		TEST(in_name_order),
-		TEST(fields_of_a_newer_version_stay),
+		TEST(round_trip),   TEST(nobody),        TEST(both_rows_go),
+		TEST(ledgers),      TEST(in_name_order), TEST(fields_of_a_newer_version_stay),
 		TEST(damaged_rows),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

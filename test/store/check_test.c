@@ -1,6 +1,7 @@
 #include "queue_help.h"
 
 #include "store/check.h"
+#include "store/incident.h"
 
 /*
  * The store of each row: 1 and 2 of alice, READY, with bodies of one row and of three; 3 of
@@ -320,12 +321,81 @@ static void many(void **state)
 	assert_int_equal(report.mended + report.orphan_bodies + report.damaged, 0);
 }
 
+/* ---- mail of our own, and incidents ---- */
+
+static void put_raw(struct store_txn *txn, const struct queue_entry *entry)
+{
+	struct buf row;
+	buf_init(&row, QUEUE_ENTRY_MAX);
+	assert_true(queue_pack(entry, &row));
+	put_row(txn, entry->id, buf_span(&row));
+	buf_done(&row);
+}
+
+/* A notice has no body, neither said nor there; who held an entry is nobody's business here. */
+static void kinds(void **state)
+{
+	static const struct {
+		int kind;
+		uint64_t size;
+		bool body;
+		struct check_report want;
+	} rows[] = {
+		{ QUEUE_MAIL, 6, true, { 2, 1, 1, 0, 0, 0 } },
+		{ QUEUE_NOTICE_SUSPENDED, 0, false, { 2, 1, 1, 0, 0, 0 } },
+		{ QUEUE_NOTICE_IGNORED, 0, false, { 2, 1, 1, 0, 0, 0 } },
+		{ QUEUE_NOTICE_SUSPENDED, 0, true, { 2, 0, 2, 0, 0, 1 } },
+		{ QUEUE_NOTICE_ENDED, 6, true, { 2, 0, 2, 0, 0, 1 } },
+		{ QUEUE_NOTICE_IGNORED, 6, false, { 2, 0, 2, 0, 0, 1 } },
+		/* Not even whose it is can be told: its due row goes, its usage too. */
+		{ QUEUE_NOTICE_IGNORED + 1, 0, false, { 2, 0, 2, 0, 2, 1 } },
+	};
+	(void)state;
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		void *own;
+		place_setup(&own);
+		struct place *place = own;
+		struct store_txn *txn = writing(place->store);
+		struct queue_entry held = entry_of(1, "alice", 100, 1000);
+		struct queue_entry other = entry_of(2, "", 0, 0);
+		held.state = QUEUE_HELD;
+		held.incident = 17;
+		put_entry(txn, &held);
+		put_entry(txn, &other);
+		if (rows[i].size) {
+			set_usage(txn, "", 1, rows[i].size);
+		}
+		if (rows[i].body) {
+			put_body_row(txn, 2, 0, SPAN_LIT("6 byte"));
+		}
+		other.kind = (enum queue_kind)rows[i].kind;
+		other.size = rows[i].size;
+		other.incident = 17;
+		put_raw(txn, &other);
+		const struct incident incident = { .number = 17, .account = SPAN_LIT("zoe") };
+		incident_put(txn, &incident);
+		store_put(txn, STORE_INCIDENT, SPAN_LIT("not a key"), SPAN_LIT("garbage"));
+		commit(txn);
+
+		struct check_report report;
+		run(place->store, &report);
+		assert_report(i, &report, &rows[i].want);
+		assert_int_equal(count_rows(place->store, STORE_INCIDENT), 2);
+		txn = reading(place->store);
+		assert_int_equal(state_of(txn, 1, &held), STORE_OK);
+		assert_int_equal(held.incident, 17);
+		store_abort(txn);
+		place_teardown(&own);
+	}
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, place_setup, place_teardown)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(harms),
+		cmocka_unit_test(kinds),
 		TEST(only_entry_unreadable),
 		TEST(many),
 	};

@@ -71,6 +71,12 @@ static void round_trip(void **state)
 		  .wall = 6,
 		  .id = 9,
 		  .text = SPAN_LIT("account limit alice 1500/30m") },
+		{ .kind = JOURNAL_STANDING,
+		  .at = 5,
+		  .wall = 6,
+		  .id = 10,
+		  .account = SPAN_LIT("alice"),
+		  .text = SPAN_LIT("suspended, case 17") },
 		message(INT64_MAX, UINT64_MAX),
 	};
 	struct place *place = *state;
@@ -144,6 +150,39 @@ static void trim(void **state)
 	}
 }
 
+/* A kind of a newer version, or none. */
+static void unknown_kinds(void **state)
+{
+	static const struct {
+		char kind;
+		enum store_result want;
+	} table[] = {
+		{ 0, STORE_DAMAGED },        { JOURNAL_MESSAGE, STORE_OK },
+		{ JOURNAL_ADMIN, STORE_OK }, { JOURNAL_STANDING, STORE_OK },
+		{ 4, STORE_DAMAGED },        { (char)0xff, STORE_DAMAGED },
+	};
+	struct place *place = *state;
+	struct journal_row row = message(1, 1);
+	struct key key = key_time_id(1, 1);
+	struct span value;
+	char copy[512];
+	struct store_txn *txn = writing(place->store);
+	journal_put(txn, &row);
+	assert_int_equal(store_get(txn, STORE_JOURNAL, key_span(&key), &value), STORE_OK);
+	assert_true(value.len <= sizeof copy);
+	size_t len = value.len;
+	memcpy(copy, value.ptr, len);
+	for (size_t i = 0; i < COUNT(table); i++) {
+		struct arena arena;
+		arena_init(&arena, 1 << 20);
+		copy[1] = table[i].kind;
+		store_put(txn, STORE_JOURNAL, key_span(&key), span_of(copy, len));
+		assert_int_equal(journal_next(txn, 0, 0, &arena, &row), table[i].want);
+		arena_done(&arena);
+	}
+	store_abort(txn);
+}
+
 /* One that can not be read is told, and gone past. Any cut of a row is such a one. */
 static void damaged_rows(void **state)
 {
@@ -197,7 +236,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(round_trip),   TEST(rewritten_in_place), TEST(trim),
-		TEST(damaged_rows), TEST(arena_too_small),
+		TEST(damaged_rows), TEST(arena_too_small),    TEST(unknown_kinds),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

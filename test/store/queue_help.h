@@ -27,6 +27,72 @@ static inline struct queue_entry entry_of(uint64_t id, const char *account, uint
 	};
 }
 
+/* All that recipients can be, one behind the other, so that each pair of neighbours is
+ * there. */
+static struct queue_recipient mixed[] = {
+	{ .address = { "a@x", 3 } },
+	{ .address = { "b@x", 3 }, .state = RECIPIENT_SENT, .code = 250 },
+	{ .address = { "c@x", 3 }, .state = RECIPIENT_SENT, .code = 250 },
+	{ .address = { "d@x", 3 },
+	  .state = RECIPIENT_FAILED,
+	  .code = 250,
+	  .status = { "2.0.0", 5 } },
+	{ .address = { "e@x", 3 },
+	  .state = RECIPIENT_FAILED,
+	  .code = 550,
+	  .status = { "2.0.0", 5 } },
+	{ .address = { "f@x", 3 },
+	  .state = RECIPIENT_REPORTED,
+	  .code = 550,
+	  .status = { "2.0.0", 5 },
+	  .answer = { "why", 3 } },
+	{ .address = { "", 0 },
+	  .state = RECIPIENT_REPORTED,
+	  .code = 550,
+	  .status = { "2.0.0", 5 },
+	  .answer = { "why", 3 } },
+	{ .address = { "g@x", 3 } },
+	{ .address = { "h@x", 3 }, .answer = { "only a text", 11 } },
+	{ .address = { "i@x", 3 }, .code = 4294967295u },
+};
+
+static inline struct queue_entry mixed_entry(void)
+{
+	return (struct queue_entry){
+		.id = 0x0123456789abcdef,
+		.incident = 17,
+		.state = QUEUE_HELD,
+		.account = SPAN_LIT("alice@example.org"),
+		.sender = SPAN_LIT("a"),
+		.client = SPAN_LIT("2001:db8::1"),
+		.accepted_at = 1,
+		.accepted_wall = -2,
+		.next_at = 3,
+		.deferred_at = 4,
+		.report_at = 5,
+		.failed_at = 6,
+		.attempts = 4294967295u,
+		.size = UINT64_MAX,
+		.eight_bit = true,
+		.recipients = mixed,
+		.nrecipients = COUNT(mixed),
+	};
+}
+
+static inline struct queue_entry notice_entry(enum queue_kind kind)
+{
+	return (struct queue_entry){
+		.id = 7,
+		.kind = kind,
+		.incident = UINT64_MAX,
+		.note = SPAN_LIT("jane@example.org unlocked it; 12 mails were released"),
+		.accepted_at = 1,
+		.next_at = 0,
+		.recipients = mixed,
+		.nrecipients = 2,
+	};
+}
+
 /* Entry and body. */
 static inline void put_entry(struct store_txn *txn, const struct queue_entry *entry)
 {
@@ -77,6 +143,43 @@ static inline void assert_usage(struct store_txn *txn, const char *account, uint
 	assert_int_equal(queue_usage(txn, span_str(account), &usage), STORE_OK);
 	assert_int_equal(usage.entries, entries);
 	assert_int_equal(usage.bytes, bytes);
+}
+
+static inline void assert_recipients(const struct queue_entry *have,
+                                     const struct queue_entry *want)
+{
+	assert_int_equal(have->nrecipients, want->nrecipients);
+	for (size_t i = 0; i < want->nrecipients; i++) {
+		const struct queue_recipient *a = &have->recipients[i];
+		const struct queue_recipient *b = &want->recipients[i];
+		assert_int_equal(a->state, b->state);
+		assert_int_equal(a->code, b->code);
+		assert_true(span_eq(a->address, b->address));
+		assert_true(span_eq(a->status, b->status));
+		assert_true(span_eq(a->answer, b->answer));
+	}
+}
+
+static inline void assert_entry(const struct queue_entry *have, const struct queue_entry *want)
+{
+	assert_int_equal(have->id, want->id);
+	assert_int_equal(have->kind, want->kind);
+	assert_int_equal(have->incident, want->incident);
+	assert_true(span_eq(have->note, want->note));
+	assert_int_equal(have->state, want->state);
+	assert_true(span_eq(have->account, want->account));
+	assert_true(span_eq(have->sender, want->sender));
+	assert_true(span_eq(have->client, want->client));
+	assert_int_equal(have->accepted_at, want->accepted_at);
+	assert_int_equal(have->accepted_wall, want->accepted_wall);
+	assert_int_equal(have->next_at, want->next_at);
+	assert_int_equal(have->deferred_at, want->deferred_at);
+	assert_int_equal(have->report_at, want->report_at);
+	assert_int_equal(have->failed_at, want->failed_at);
+	assert_int_equal(have->attempts, want->attempts);
+	assert_int_equal(have->size, want->size);
+	assert_int_equal(have->eight_bit, want->eight_bit);
+	assert_recipients(have, want);
 }
 
 #endif
