@@ -157,15 +157,14 @@ static void look_at(struct suspension *s, struct store_txn *txn,
 static void look(struct suspension *s)
 {
 	struct store_txn *txn = s->busy ? NULL : store_begin_read(s->server->store, NULL);
-	uint64_t after = 0;
-	bool found = txn != NULL;
-	while (found && !s->busy) {
+	struct incident incident = { .number = 0 };
+	enum store_result result = txn ? STORE_OK : STORE_FAILED;
+	while (!s->busy && (result == STORE_OK || result == STORE_DAMAGED)) {
 		struct arena arena;
-		struct incident incident;
 		arena_init(&arena, INCIDENT_MAX);
-		found = incident_next(txn, after, &arena, &incident) == STORE_OK;
-		if (found) {
-			after = incident.number;
+		/* One that can not be read keeps nobody from the others. */
+		result = incident_next(txn, incident.number, &arena, &incident);
+		if (result == STORE_OK) {
 			look_at(s, txn, &incident);
 		}
 		arena_done(&arena);
@@ -261,23 +260,22 @@ void suspension_changed(struct server *server)
 enum store_result suspension_count(struct store_txn *txn, uint64_t *suspended_out,
                                    uint64_t *undelivered_out)
 {
-	uint64_t suspended = 0, undelivered = 0, after = 0;
-	for (;;) {
+	struct incident incident = { .number = 0 };
+	uint64_t suspended = 0, undelivered = 0;
+	enum store_result result = STORE_OK;
+	while (result == STORE_OK || result == STORE_DAMAGED) {
 		struct arena arena;
-		struct incident incident;
+		uint64_t present = 0;
 		arena_init(&arena, INCIDENT_MAX);
-		enum store_result result = incident_next(txn, after, &arena, &incident);
-		if (result == STORE_OK) {
-			after = incident.number;
-			suspended += incident.state == INCIDENT_OPEN;
-			undelivered += incident.state == INCIDENT_OPEN &&
-			               incident.undelivered && !incident.notified_at;
-		}
+		result = incident_next(txn, incident.number, &arena, &incident);
+		bool open = result == STORE_OK && incident.state == INCIDENT_OPEN &&
+		            suspend_incident_of(txn, incident.account, &present) == STORE_OK &&
+		            present == incident.number;
+		suspended += open;
+		undelivered += open && incident.undelivered && !incident.notified_at;
 		arena_done(&arena);
-		if (result != STORE_OK) {
-			*suspended_out = suspended;
-			*undelivered_out = undelivered;
-			return result == STORE_NOT_FOUND ? STORE_OK : result;
-		}
 	}
+	*suspended_out = suspended;
+	*undelivered_out = undelivered;
+	return result == STORE_NOT_FOUND ? STORE_OK : result;
 }
