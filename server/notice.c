@@ -1,13 +1,19 @@
 #include "server/notice.h"
 
+#include <assert.h>
 #include <stdio.h>
 
 #include "proto/address.h"
 #include "proto/dsn.h"
+#include "server/notice_facts.h"
 #include "store/body.h"
 
 /* A header longer than this is cut: so many rows are read and no more. */
 #define ROWS_MAX ((uint32_t)(NOTICE_ORIGINAL_MAX / BODY_ROW + 1))
+
+#define NOTICE_MAX      ((size_t)64 * 1024)
+#define LINK_MAX        ((size_t)4 * 1024)
+#define SUBJECT_ACCOUNT 120 /* bytes */
 
 struct span notice_report_to(const struct queue_entry *entry)
 {
@@ -135,5 +141,190 @@ enum store_result notice_report(const struct config *config, const struct queue_
 	}
 	buf_done(&text);
 	arena_done(&arena);
+	return result;
+}
+
+/* ---- notices ---- */
+
+/* What a notice of each kind is made from. */
+static const struct {
+	const char *template, *subject;
+} kinds[] = {
+	[QUEUE_NOTICE_SUSPENDED] = { notice_template_suspended, "Suspended" },
+	[QUEUE_NOTICE_ENDED] = { notice_template_ended, "Done" },
+	[QUEUE_NOTICE_IGNORED] = { notice_template_ignored, "Not done" },
+};
+
+/* One a word; the token is empty where a reply does not count. */
+static void add_links(const struct config *config, struct notice_facts *facts,
+                      struct span token)
+{
+	static const struct {
+		const char *name, *word;
+		enum order order;
+	} links[] = {
+		{ "unlock", "UNLOCK", ORDER_UNLOCK },
+		{ "keep", "KEEP", ORDER_KEEP },
+		{ "discard", "DISCARD", ORDER_DISCARD },
+		{ "spam", "SPAM", ORDER_SPAM },
+		{ "no", "NO", ORDER_NO },
+	};
+	uint64_t number = facts->incident.number;
+	for (size_t i = 0; i < COUNT(links); i++) {
+		struct buf address = { .cap = LINK_MAX }, link = { .cap = LINK_MAX };
+		struct span text = SPAN_NONE;
+		if (token.len) {
+			orders_write_address(span_str(config->reply_address), links[i].order,
+			                     number, token, &address);
+			notice_text_link(buf_span(&address), span_str(links[i].word), &link);
+			text = notice_facts_text(facts, "%.*s", SPAN_ARG(buf_span(&link)));
+		}
+		notice_facts_add(facts, links[i].name, text);
+		buf_done(&address);
+		buf_done(&link);
+	}
+}
+
+static struct span write_over(struct notice_facts *facts)
+{
+	const struct incident *incident = &facts->incident;
+	if (incident->state != INCIDENT_ENDED) {
+		return SPAN_LIT("the account is not suspended by it any more");
+	}
+	return notice_facts_text(facts, "%.*s, by %.*s, %.*s", SPAN_ARG(incident->ended_how),
+	                         SPAN_ARG(incident->ended_by),
+	                         SPAN_ARG(notice_facts_time(facts, incident->ended_wall)));
+}
+
+/* How it may end: exactly one of the first four is what the text says. */
+static void add_ways(const struct config *config, struct notice_facts *facts, struct span token)
+{
+	static const struct span yes = { "yes", 3 };
+	bool over = !facts->suspended;
+	bool off = !over && facts->incident.reply_off;
+	bool reply = !over && !off && token.len;
+	bool required = config->unlock_word == CONFIG_UNLOCK_WORD_REQUIRED;
+	int64_t until = facts->incident.opened_wall + UNLOCK_LIFETIME;
+	notice_facts_add(facts, "over", over ? write_over(facts) : SPAN_NONE);
+	notice_facts_add(facts, "off", off ? yes : SPAN_NONE);
+	notice_facts_add(facts, "reply", reply ? yes : SPAN_NONE);
+	notice_facts_add(facts, "wait", over || off || reply ? SPAN_NONE : yes);
+	notice_facts_add(facts, "until", notice_facts_time(facts, until));
+	notice_facts_add(facts, "wordless",
+	                 required ? SPAN_LIT("Any other text does nothing.")
+	                          : SPAN_LIT("An empty reply is UNLOCK, other text KEEP."));
+	add_links(config, facts, reply ? token : SPAN_NONE);
+}
+
+static struct span write_subject(struct notice_facts *facts, enum queue_kind kind)
+{
+	struct buf account = { .cap = LINK_MAX };
+	notice_text_escape(facts->incident.account, SUBJECT_ACCOUNT, &account);
+	struct span subject = notice_facts_text(
+	    facts, "%s: %.*s (case %llu)", kinds[kind].subject, SPAN_ARG(buf_span(&account)),
+	    (unsigned long long)facts->incident.number);
+	buf_done(&account);
+	return subject;
+}
+
+static struct span write_recipients(const struct queue_entry *entry, struct notice_facts *facts)
+{
+	struct buf text = { .cap = NOTICE_MAX };
+	for (size_t i = 0; i < entry->nrecipients; i++) {
+		buf_printf(&text, "%s%.*s", i ? ", " : "",
+		           SPAN_ARG(entry->recipients[i].address));
+	}
+	struct span to = notice_facts_text(facts, "%.*s", SPAN_ARG(buf_span(&text)));
+	buf_done(&text);
+	return to;
+}
+
+/* The first notice of an incident is known by it; what follows says so and is shown with it. */
+static void write_ids(const struct queue_entry *entry, struct notice_facts *facts,
+                      struct notice_message *message)
+{
+	const struct incident *incident = &facts->incident;
+	char id[QUEUE_ID_TEXT];
+	queue_id_write(entry->id, id);
+	struct span first = notice_facts_text(facts, "case.%llu.%lld",
+	                                      (unsigned long long)incident->number,
+	                                      (long long)(incident->opened_wall / 1000));
+	bool is_first = entry->kind == QUEUE_NOTICE_SUSPENDED;
+	message->parent = is_first ? SPAN_NONE : first;
+	message->id = is_first ? first
+	                       : notice_facts_text(facts, "%.*s.%s", SPAN_ARG(first), id);
+}
+
+static struct span write_reply_to(const struct config *config, struct notice_facts *facts,
+                                  struct span token)
+{
+	struct buf text = { .cap = LINK_MAX };
+	orders_write_address(span_str(config->reply_address), ORDERS, facts->incident.number,
+	                     token, &text);
+	struct span address = notice_facts_text(facts, "%.*s", SPAN_ARG(buf_span(&text)));
+	buf_done(&text);
+	return address;
+}
+
+static bool may_reply(const struct queue_entry *entry, const struct notice_facts *facts)
+{
+	return entry->kind == QUEUE_NOTICE_SUSPENDED && facts->suspended &&
+	       !facts->incident.reply_off;
+}
+
+static void write_notice(const struct config *config, const struct secret_key *key,
+                         const struct queue_entry *entry, int64_t wall,
+                         struct notice_facts *facts, struct buf *out)
+{
+	char token[UNLOCK_TOKEN_LEN + 1] = "";
+	struct buf body = { .cap = NOTICE_MAX };
+	struct notice_message message = {
+		.hostname = config->hostname,
+		.from = span_str(config->notice_from),
+		.to = write_recipients(entry, facts),
+		.subject = write_subject(facts, entry->kind),
+		.seconds = wall / 1000,
+	};
+	if (may_reply(entry, facts)) {
+		unlock_token(key, facts->incident.account, facts->incident.number, token);
+		message.reply_to = write_reply_to(config, facts, span_str(token));
+	}
+	notice_facts_add(facts, "note", entry->note);
+	add_ways(config, facts, span_str(token));
+	notice_text_fill(kinds[entry->kind].template, facts->value, facts->nvalues, &body);
+	write_ids(entry, facts, &message);
+	message.body = buf_span(&body);
+	notice_text_message(&message, out);
+	out->failed = out->failed || body.failed;
+	buf_done(&body);
+	secret_cleanse(token, sizeof token);
+}
+
+enum store_result notice_write(const struct config *config, const struct secret_key *key,
+                               const struct queue_entry *entry, struct store_txn *txn,
+                               int64_t wall, struct buf *out)
+{
+	struct notice_facts facts;
+	assert(entry->kind != QUEUE_MAIL);
+	enum store_result result = notice_facts_read(&facts, config, entry->incident, txn);
+	if (result == STORE_OK) {
+		write_notice(config, key, entry, wall, &facts, out);
+		result = out->failed || facts.failed ? STORE_FAILED : STORE_OK;
+	}
+	notice_facts_done(&facts);
+	return result;
+}
+
+enum store_result notice_explain(const struct config *config, uint64_t incident,
+                                 struct store_txn *txn, struct buf *out)
+{
+	struct notice_facts facts;
+	enum store_result result = notice_facts_read(&facts, config, incident, txn);
+	if (result == STORE_OK) {
+		add_ways(config, &facts, SPAN_NONE);
+		notice_text_fill(notice_template_suspended, facts.value, facts.nvalues, out);
+		result = out->failed || facts.failed ? STORE_FAILED : STORE_OK;
+	}
+	notice_facts_done(&facts);
 	return result;
 }
