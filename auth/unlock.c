@@ -122,7 +122,7 @@ static enum unlock_verdict judge(const struct redeeming *r)
 {
 	const struct unlock_answer *answer = r->answer;
 	const struct incident *incident = &r->incident;
-	bool word = answer->order != ORDER_OTHER && answer->order != ORDER_UNREADABLE;
+	bool word = order_is_word(answer->order);
 	bool open = incident->state == INCIDENT_OPEN && r->present == incident->number;
 	const struct {
 		bool fault;
@@ -154,6 +154,7 @@ static const struct {
 	bool stays; /* the held mail: then it is said what to do with it */
 } orders[] = {
 	[ORDER_UNLOCK] = { STANDING_UNLOCK, GOOD_AGAIN "Its held mail is on its way.", false },
+	[ORDER_EMPTY] = { STANDING_UNLOCK, GOOD_AGAIN "Its held mail is on its way.", false },
 	[ORDER_KEEP] = { STANDING_KEEP, GOOD_AGAIN "Its held mail stays held:", true },
 	[ORDER_OTHER] = { STANDING_KEEP,
 	                  GOOD_AGAIN "What is to become of its held mail was not said, so it "
@@ -172,7 +173,8 @@ static const struct {
 	                       true },
 };
 
-static_assert(COUNT(orders) == ORDERS, "each order has its event");
+/* A new order grows the table by a row of its own: STANDING_TRIP, 0, is nobody's order. */
+static_assert(COUNT(orders) == ORDERS && ORDERS == 8, "each order has its event");
 
 static void write_note(const struct redeeming *r, struct buf *out)
 {

@@ -29,7 +29,7 @@ struct bound {
 };
 
 struct listener_sockets {
-	struct config_listener config[CONFIG_LISTENERS_MAX]; /* copies, the name only */
+	struct config_listener config[CONFIG_LISTENERS_MAX]; /* copies */
 	size_t n;
 	struct bound bound[CONFIG_LISTENERS_MAX * CONFIG_ADDRESSES_MAX];
 };
@@ -116,6 +116,23 @@ static bool bind_listener(struct listener_sockets *sockets, struct config_listen
 	return true;
 }
 
+/* What a session asks of its listener; it outlives the configuration it came from. */
+static bool copy_listener(struct config_listener *copy, const struct config_listener *from)
+{
+	*copy = (struct config_listener){
+		.name = strdup(from->name),
+		.port = from->port,
+		.tls = from->tls,
+		.role = from->role,
+		.peers = calloc(from->npeers ? from->npeers : 1, sizeof *from->peers),
+		.npeers = from->npeers,
+	};
+	if (copy->peers && from->npeers) {
+		memcpy(copy->peers, from->peers, from->npeers * sizeof *from->peers);
+	}
+	return copy->name && copy->peers;
+}
+
 struct listener_sockets *listener_bind(const struct config *config, struct error *error)
 {
 	struct listener_sockets *sockets = calloc(1, sizeof(*sockets));
@@ -127,13 +144,12 @@ struct listener_sockets *listener_bind(const struct config *config, struct error
 	for (size_t i = 0; i < config->nlisteners; i++) {
 		const struct config_listener *from = &config->listener[i];
 		struct config_listener *copy = &sockets->config[i];
-		*copy = (struct config_listener){ .name = strdup(from->name),
-			                          .port = from->port,
-			                          .tls = from->tls };
-		if (!copy->name) {
+		if (!copy_listener(copy, from)) {
 			error_set(error, "listen: out of memory");
+			listener_sockets_free(sockets);
+			return NULL;
 		}
-		if (!copy->name || !bind_listener(sockets, copy, from, error)) {
+		if (!bind_listener(sockets, copy, from, error)) {
 			listener_sockets_free(sockets);
 			return NULL;
 		}
@@ -151,6 +167,7 @@ void listener_sockets_free(struct listener_sockets *sockets)
 	}
 	for (size_t i = 0; i < CONFIG_LISTENERS_MAX; i++) {
 		free(sockets->config[i].name);
+		free(sockets->config[i].peers);
 	}
 	free(sockets);
 	atomic_fetch_sub(&live_sets, 1);

@@ -74,6 +74,10 @@ static int check(const struct config *config)
 	if (!key_is_readable(config, &error)) {
 		return complain(EX_CONFIG, &error);
 	}
+	char warning[300];
+	for (size_t i = 0; config_warning(config, i, warning, sizeof warning); i++) {
+		fprintf(stderr, "gatepost: %s: warning: %s\n", config->path, warning);
+	}
 	printf("%s: good\n", config->path);
 	return 0;
 }
@@ -367,6 +371,10 @@ static int run(struct server *server, struct config *config)
 	log_number(&line, "workers", (int64_t)server->nworkers);
 	log_text(&line, "store", span_str(store_library()));
 	log_end(&line);
+	char warning[300];
+	for (size_t i = 0; config_warning(config, i, warning, sizeof warning); i++) {
+		log_fault(LOG_LEVEL_WARNING, "config-warning", warning);
+	}
 	notify_send("READY=1");
 	uv_run(&main_loop.loop, UV_RUN_DEFAULT);
 	finish(&main_loop, server);

@@ -1,0 +1,311 @@
+"""Suspension as one act, the notice, and its end by a reply: the daemon with a sink behind it (issue texts of TESTS.md 3.4, 3.5)."""
+import email
+import email.policy
+import re
+import smtplib
+import threading
+import time
+
+import pytest
+
+from harness import Gatepost, PASSWORD, Sink, free_port, insecure_context, message, wait_until
+
+POSTMASTER = "postmaster@example.org"
+SETTINGS = """
+limits = { "5/30m", "2000/24h" }
+postmaster = { "postmaster@example.org" }
+may_unlock = { "jane@example.org", "*@it.example.org" }
+contact = "IT desk, +49 30 1234"
+listen reply { address = { "127.0.0.1" } port = %d tls = none role = reply peers = { "127.0.0.1/32" } }
+"""
+
+
+class Site:
+    """A daemon that suspends, with the sink behind it and the reply listener in front."""
+
+    def __init__(self, folder, extra=""):
+        self.reply_port = free_port()
+        self.sink = Sink(folder).start()
+        self.gatepost = Gatepost(folder, self.sink.port, SETTINGS % self.reply_port + extra).start()
+        self.gatepost.account("alice", "bob", "jane", "postmaster", "mallory")
+
+    def stop(self):
+        code = self.gatepost.stop()
+        self.sink.stop()
+        assert code == 0, self.gatepost.log()[-5000:]
+
+    def send(self, user="alice@example.org", to=("bob@example.net",), subject="hello", text="Hello.\n"):
+        client = self.gatepost.client(user)
+        try:
+            return client.sendmail(user, list(to), message(subject, text, sender=user))
+        finally:
+            client.close()
+
+    def trip(self, user="alice@example.org"):
+        """Spends the budget, then one more: the reply of that one."""
+        self.send(user, ["u%d@example.net" % i for i in range(5)], "cheap watches")
+        client = self.gatepost.client(user)
+        client.mail(user)
+        reply = client.rcpt("one.more@example.net")
+        client.close()
+        return reply
+
+    def notices(self, word="stopped"):
+        """The notices that the sink has, parsed, without the envelope lines."""
+        out = []
+        for raw in self.sink.mails():
+            head, _, rest = raw.partition(b"\n")
+            if b"<>" not in head:
+                continue
+            while rest.startswith(b"X-Envelope-To"):
+                rest = rest.partition(b"\n")[2]
+            out.append(email.message_from_bytes(rest, policy=email.policy.default))
+        return out
+
+    def notice(self, count=1):
+        wait_until(lambda: len(self.notices()) >= count, "notice %d" % count)
+        return self.notices()[count - 1]
+
+    def suspended(self, user="alice@example.org"):
+        return self.gatepost.ctl("account", "show", user, rows=True)[0]["standing"] == "suspended"
+
+    def answer(self, address, sender=POSTMASTER, envelope=None, subject="Re: stopped", text="", headers=""):
+        """An answer as the site's MTA hands it in."""
+        with smtplib.SMTP("127.0.0.1", self.reply_port, timeout=30) as smtp:
+            smtp.ehlo("mta.example.org")
+            assert smtp.mail(sender if envelope is None else envelope)[0] == 250
+            code = smtp.rcpt(address)[0]
+            if code != 250:
+                return code
+            return smtp.data("From: <%s>\r\nTo: <%s>\r\nSubject: %s\r\n%s\r\n%s" % (
+                sender, address, subject, headers, text.replace("\n", "\r\n")))[0]
+
+
+@pytest.fixture
+def site(tmp_path):
+    site = Site(tmp_path)
+    yield site
+    site.stop()
+
+
+def reply_to(notice):
+    return email.utils.parseaddr(str(notice["Reply-To"]))[1]
+
+
+def test_hl21_one_act(site):
+    open_session = site.gatepost.client("alice@example.org")
+    code, text = site.trip()
+    assert code == 550 and text.startswith(b"5.7.1 "), text
+    assert b"IT desk, +49 30 1234" in text and b"case 1" in text and len(text) < 200
+    assert b"password" in text and b"not sent" in text
+    # the other session: 421, without a word from us
+    wait_until(lambda: open_session.file and open_session.getreply()[0] == 421, "421 to the idle session")
+    open_session.close()
+    # a new login works, each MAIL says why
+    client = site.gatepost.client("alice@example.org")
+    for _ in range(2):
+        code, text = client.mail("alice@example.org")
+        assert code == 550 and text.startswith(b"5.7.1 "), text
+    client.close()
+    notice = site.notice()
+    assert str(notice["From"]) and str(notice["Auto-Submitted"]) == "auto-generated"
+    assert "unlock+1-" in reply_to(notice) or re.search(r"unlock\+[^@]*1-", reply_to(notice))
+    body = notice.get_content()
+    assert "alice@example.org" in body and "cheap watches" in body and "127.0.0.1" in body
+    assert "https" not in body
+    time.sleep(1)
+    assert len(site.notices()) == 1
+    site.send("bob@example.org")
+    why = site.gatepost.ctl("account", "why", "alice")
+    assert "alice@example.org" in why and reply_to(notice) not in why
+    status = site.gatepost.ctl("status", rows=True)[0]
+    assert status["suspended"] == 1 and status["notices_undelivered"] == 0
+
+
+def test_un01_a_reply_unlocks_once(site):
+    site.trip()
+    address = reply_to(site.notice())
+    assert site.answer(address) == 250
+    assert not site.suspended()
+    site.send()
+    notice = site.notice(2)  # the confirmation
+    assert "alice@example.org" in notice.get_content()
+    # used: nothing more happens, and the postmaster hears of it
+    assert site.answer(address) == 250
+    site.notice(3)
+    site.send()
+
+
+def test_un06_un07_un09_who_may(site):
+    site.trip()
+    address = reply_to(site.notice())
+    assert site.answer(address, sender="mallory@example.com") == 250
+    assert site.suspended()
+    # through submission the login decides, whatever the header says
+    client = site.gatepost.client("mallory@example.org")
+    client.sendmail(POSTMASTER, [address], message("Re: stopped", "UNLOCK\n", sender=POSTMASTER))
+    client.close()
+    assert site.suspended()
+    client = site.gatepost.client("alice@example.org")
+    assert client.mail(POSTMASTER)[0] == 550
+    client.close()
+    client = site.gatepost.client("jane@example.org")
+    client.sendmail("jane@example.org", [address], message("Re: stopped", "thanks, done\n", sender="jane@example.org"))
+    client.close()
+    assert not site.suspended()
+
+
+def test_un03_un08_un23_wrong_tokens(site):
+    site.trip()
+    address = reply_to(site.notice())
+    local, _, domain = address.partition("@")
+    for i in range(len(local) - 26, len(local), 5):
+        wrong = local[:i] + ("a" if local[i] != "a" else "b") + local[i + 1:] + "@" + domain
+        assert site.answer(wrong) == 250
+        assert site.suspended()
+    for other in ("unlock+@mail.example.org", "unlock+x@mail.example.org", "bob@example.net"):
+        assert site.answer(other) == 550
+    client = site.gatepost.client(None)
+    client.ehlo()
+    assert client.mail(POSTMASTER)[0] == 530
+    client.close()
+    assert len(site.notices()) == 1
+    assert site.answer(address.upper()) == 250  # a gateway changed the case
+    assert not site.suspended()
+
+
+@pytest.mark.parametrize("headers,envelope", [
+    ("Auto-Submitted: auto-replied\r\n", None),
+    ("Precedence: bulk\r\n", None),
+    ("List-Id: <x.example.org>\r\n", None),
+    ("X-Auto-Response-Suppress: All\r\n", None),
+    ("", ""),
+])
+def test_un10_machines(site, headers, envelope):
+    site.trip()
+    address = reply_to(site.notice())
+    assert site.answer(address, headers=headers, envelope=envelope, text="UNLOCK\n") == 250
+    assert site.suspended()
+    time.sleep(0.5)
+    assert len(site.notices()) == 1
+
+
+@pytest.mark.parametrize("word,suspended,held", [
+    ("UNLOCK", False, 0), ("ok!", False, 0), ("Please look at this", False, 3), ("KEEP", False, 3),
+    ("DISCARD", False, 0), ("SPAM", True, 0), ("NO", True, 3),
+])
+def test_words_and_held_mail(site, word, suspended, held):
+    site.sink.stop()
+    for i in range(3):
+        site.send(to=["held%d@example.net" % i], subject="held")
+    client = site.gatepost.client("alice@example.org")
+    client.mail("alice@example.org")
+    for i in range(3):
+        code, _ = client.rcpt("x%d@example.net" % i)
+    assert code == 550
+    client.close()
+    wait_until(lambda: [e["state"] for e in site.gatepost.queue() if e["account"]] == ["held"] * 3, "held")
+    site.sink.start()
+    address = reply_to(site.notice())
+    assert site.answer(address, text=word + "\n\n> quoted\n") == 250
+    assert site.suspended() == suspended
+    if word in ("UNLOCK", "ok!"):
+        wait_until(lambda: sum(b"Subject: held" in m for m in site.sink.mails()) == 3, "released mail")
+    wait_until(lambda: len([e for e in site.gatepost.queue() if e["account"]]) == held, "the queue")
+    if word in ("DISCARD", "SPAM"):
+        assert not any(b"Subject: held" in m for m in site.sink.mails())
+
+
+def test_un22_by_hand(site):
+    site.trip()
+    site.notice()
+    site.gatepost.ctl("account", "unlock", "alice")
+    assert not site.suspended()
+    site.send()
+    site.gatepost.ctl("account", "suspend", "bob")
+    assert site.suspended("bob@example.org")
+    client = site.gatepost.client("bob@example.org")
+    assert client.mail("bob@example.org")[0] == 550
+    client.close()
+    done = site.gatepost.ctl("account", "unlock", "bob", "--held", "nonsense", check=False)
+    assert done.returncode == 1 and site.suspended("bob@example.org")
+    site.gatepost.ctl("account", "unlock", "bob", "--held", "keep")
+    assert not site.suspended("bob@example.org")
+
+
+def test_suspended_at_auth(tmp_path):
+    site = Site(tmp_path, "suspended_at = auth\n")
+    try:
+        site.trip()
+        site.notice()
+        client = site.gatepost.client(None)
+        client.ehlo()
+        with pytest.raises(smtplib.SMTPAuthenticationError) as failure:
+            client.login("alice@example.org", PASSWORD)
+        assert failure.value.smtp_code == 525 and failure.value.smtp_error.startswith(b"5.7.13")
+        with pytest.raises(smtplib.SMTPAuthenticationError) as failure:
+            client.login("alice@example.org", "wrong")
+        assert failure.value.smtp_code == 535
+        client.close()
+    finally:
+        site.stop()
+
+
+def test_i4_kill_between_the_steps(site):
+    def kill():
+        site.gatepost.kill()
+        site.gatepost.start()
+
+    site.sink.stop()
+    for i in range(3):
+        site.send(to=["held%d@example.net" % i], subject="held")
+    client = site.gatepost.client("alice@example.org")
+    client.mail("alice@example.org")
+    assert [client.rcpt("x%d@example.net" % i)[0] for i in range(3)] == [250, 250, 550]
+    kill()
+    assert site.suspended()
+    wait_until(lambda: [e["state"] for e in site.gatepost.queue() if e["account"]] == ["held"] * 3, "held")
+    site.sink.start()
+    address = reply_to(site.notice())
+    kill()
+    assert site.answer(address) == 250
+    kill()
+    assert not site.suspended()
+    wait_until(lambda: sum(b"Subject: held" in m for m in site.sink.mails()) == 3, "released mail")
+    wait_until(lambda: not site.gatepost.queue(), "an empty queue")
+    assert len(site.notices()) == 2
+    assert site.answer(address) == 250
+    assert not site.suspended()
+
+
+@pytest.mark.tsan
+def test_hl03_race_one_suspension(tmp_path):
+    site = Site(tmp_path, 'limits = { "50/30m", "2000/24h" }\n')
+    try:
+        for round_number in range(3):
+            codes = []
+            barrier = threading.Barrier(64)
+
+            def one(n):
+                client = site.gatepost.client("alice@example.org")
+                client.mail("alice@example.org")
+                code = client.rcpt("r%d@example.net" % n)[0]
+                if code == 250:
+                    client.docmd("DATA")
+                barrier.wait()
+                if code == 250:
+                    client.send(b"Subject: race\r\n\r\nx\r\n.\r\n")
+                    code = client.getreply()[0]
+                codes.append(code)
+                client.close()
+
+            threads = [threading.Thread(target=one, args=(n,)) for n in range(64)]
+            [t.start() for t in threads]
+            [t.join() for t in threads]
+            assert sorted(codes) == [250] * 50 + [550] * 14
+            assert site.suspended()
+            wait_until(lambda: len(site.notices()) == 2 * round_number + 1, "its notice")
+            site.gatepost.ctl("account", "unlock", "alice")
+            wait_until(lambda: len(site.notices()) == 2 * round_number + 2, "its confirmation")
+    finally:
+        site.stop()
