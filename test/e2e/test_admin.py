@@ -3,16 +3,17 @@ import json
 import os
 import pty
 import re
-import select
 import shutil
 import signal
+import socket
+import ssl
 import subprocess
 import threading
 import time
 
 import pytest
 
-from harness import PASSWORD, Gatepost, Sink, daemon_user, free_port, message, wait_port, wait_until
+from harness import PASSWORD, Gatepost, Sink, daemon_user, free_port, insecure_context, message, wait_port, wait_until
 from raw import Raw, opened
 
 
@@ -489,3 +490,76 @@ def test_op09_nothing_forges_a_line_of_the_log(daemon):
         assert len(line) < 4096
         # Outside of quotes there is only what we wrote.
         assert re.fullmatch(r'[^ ]+( [\w]+=("([^"\\]|\\.)*"|[^ "]*))*', line), line
+
+
+def test_op08_files_are_only_ours(tmp_path):
+    """Whatever the umask of who starts it."""
+    for mask in (0, 0o077):
+        folder = tmp_path / oct(mask)
+        folder.mkdir()
+        daemon = Gatepost(folder, free_port())
+        before = os.umask(mask)
+        try:
+            daemon.start().account("alice")
+        finally:
+            os.umask(before)
+        submit(daemon)
+        for root, folders, files in os.walk(os.path.join(daemon.folder, "data")):
+            for name in folders + files + ["."]:
+                assert os.stat(os.path.join(root, name)).st_mode & 0o077 == 0, name
+        assert os.stat(os.path.join(daemon.folder, "run", "control.sock")).st_mode & 0o777 == 0o660
+        assert daemon.stop() == 0
+
+
+def test_op15_ipv6(tmp_path):
+    """One port on both families; addresses in the log as everybody writes them."""
+    port = free_port()
+    daemon = Gatepost(tmp_path, free_port(), """connections_per_network = 2
+listen both { address = { "127.0.0.1", "::1" } port = %d tls = implicit }""" % port)
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        pytest.skip("no IPv6 here")
+    daemon.start().account("alice")
+    socks = []
+    for address in ("::1", "127.0.0.1", "::1"):
+        sock = socket.create_connection((address, port))
+        sock = insecure_context().wrap_socket(sock)
+        assert sock.recv(100).startswith(b"220 ")
+        sock.sendall(b"EHLO x\r\n")
+        socks.append(sock)
+    over = socket.create_connection(("::1", port))
+    with pytest.raises((OSError, ssl.SSLError)):
+        insecure_context().wrap_socket(over)
+    assert daemon.events(r"event=too-many-connections client_ip=::1 .*listener=both")
+    for sock in socks:
+        sock.close()
+    assert daemon.stop() == 0
+
+
+def test_systemd_is_told(tmp_path):
+    """READY when it serves, RELOADING and READY again, STOPPING; priorities in front of lines for the journal."""
+    path = str(tmp_path / "notify")
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    listener.bind(path)
+    os.chmod(path, 0o777)
+    listener.settimeout(60)
+    daemon = Gatepost(tmp_path, free_port(), env={"NOTIFY_SOCKET": path})
+    with open(daemon.log_path, "w") as f:
+        info = os.fstat(f.fileno())
+    daemon.start(JOURNAL_STREAM="%d:%d" % (info.st_dev, info.st_ino))
+
+    def told(word):
+        while True:
+            text = listener.recv(4096).decode()
+            if word in text.split("\n"):
+                return
+    told("READY=1")
+    daemon.signal(signal.SIGHUP)
+    told("RELOADING=1")
+    told("READY=1")
+    daemon.signal(signal.SIGTERM)
+    told("STOPPING=1")
+    assert daemon.stop() == 0
+    assert all(re.match(r"^<[3-7]>event=", line) for line in daemon.log().splitlines()), daemon.log()
+    listener.close()
