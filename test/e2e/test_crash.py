@@ -9,7 +9,7 @@ import threading
 import time
 
 import pytest
-from harness import BUILD, PASSWORD, Gatepost, Sink, free_port, wait_port, wait_until
+from harness import BUILD, PASSWORD, Gatepost, Sink, wait_port, wait_until
 from parallel import Session
 
 LONG = os.environ.get("GATEPOST_LONG", "0") != "0"
@@ -226,6 +226,9 @@ class Loop:
 
     def run(self, kills, uploads):
         order, last = plan(kills, self.dice), None
+        time.sleep(1)
+        self.daemon.kill()
+        self.died()
         while order or self.uploads < uploads:
             kill = order.pop() if order else die_in_upload
             found = self.start(**kill.environment(self.dice))
@@ -237,33 +240,42 @@ class Loop:
             last = kill
 
 
+def empty_queue(daemon):
+    try:
+        wait_until(lambda: not daemon.queue(), "the queue is empty", 120)
+    except AssertionError:
+        raise AssertionError("the queue does not empty: %s %s" % (
+            daemon.ctl("status", check=False).stdout, daemon.log()[-3000:])) from None
+
+
 def crash(tmp_path, kills, uploads, seed):
-    sink = JournalSink(tmp_path, "--fail", "10", port=free_port()).start()
+    sink = JournalSink(tmp_path, "--fail", "10").start()
     windows = 'limits = { "10000000/30m", "1000000/24h" }'
     daemon = Gatepost(tmp_path, sink.port, "workers = 2\nerrors = 1000\n" + windows).start()
-    daemon.account(*["user%d" % n for n in range(1, USERS + 1)])
-    loads = [Load(daemon, "small", "--clients", "16", "--size", "5000", "--recipients", "3", "--reuse", "5",
-                  "--pipelining", "--pause", "40"),
-             Load(daemon, "big", "--clients", "6", "--size", str(BIG), "--pause", "400")]
-    loop = Loop(daemon, seed)
+    loads = []
     try:
-        time.sleep(1)
-        daemon.kill()
-        loop.died()
+        daemon.account(*["user%d" % n for n in range(1, USERS + 1)])
+        loads += [Load(daemon, "small", "--clients", "16", "--size", "5000", "--recipients", "3", "--reuse", "5",
+                       "--pipelining", "--pause", "40"),
+                  Load(daemon, "big", "--clients", "6", "--size", str(BIG), "--pause", "400")]
+        loop = Loop(daemon, seed)
         loop.run(kills, uploads)
         loop.start()
-    finally:
         totals = [load.stop() for load in loads]
         sink.stop()
-    sink.options = []
-    sink.start()
-    wait_until(lambda: not daemon.queue(), "the queue is empty", 300)
-    charged = used(daemon)
-    assert daemon.stop() == 0, daemon.log()[-5000:]
-    daemon.start()
-    assert used(daemon) == charged
-    assert daemon.stop() == 0, daemon.log()[-5000:]
-    sink.stop()
+        sink.options = []
+        sink.start()
+        empty_queue(daemon)
+        charged = used(daemon)
+        assert daemon.stop() == 0, daemon.log()[-5000:]
+        daemon.start()
+        assert used(daemon) == charged
+        assert daemon.stop() == 0, daemon.log()[-5000:]
+    finally:
+        for load in loads:
+            load.process.kill()
+        daemon.kill()
+        sink.stop()
     return loop, Oracle(loads, sink, loop.deaths), charged, totals
 
 
