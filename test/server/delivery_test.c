@@ -437,7 +437,8 @@ static void test_RX12_down(void **state)
 	assert_false(status().smarthost_down);
 }
 
-/* DU21: mails whose text is not whole keep nobody waiting, and are no fault of the smarthost. */
+/* DU21: mails whose text is not whole keep nobody waiting, and are no fault of the smarthost.
+ */
 static void test_DU21_unreadable(void **state)
 {
 	(void)state;
