@@ -61,14 +61,14 @@ def wait_port(port, process=None, seconds=30):
     raise RuntimeError("nothing listens on port %d" % port)
 
 
-def wait_until(condition, what, seconds=60):
+def wait_until(condition, what, seconds=60, pause=0.05):
     """Waits for a condition; the bound is only there so that a broken build ends."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         value = condition()
         if value:
             return value
-        time.sleep(0.05)
+        time.sleep(pause)
     raise AssertionError("never happened: %s" % what)
 
 
@@ -131,14 +131,25 @@ class Gatepost:
 
     def start(self, wait=True, **env):
         log = open(self.log_path, "ab")
+        begin = log.tell()
         environment = dict(os.environ, **self.env, **env)
         self.process = subprocess.Popen(
             self.wrapper + [os.path.join(self.build, "server", "gatepost"), "-c", self.config],
             stderr=log, stdout=log, env=environment)
         log.close()
         if wait:
-            wait_port(self.port, self.process)
+            self.wait_started(begin)
         return self
+
+    def wait_started(self, begin):
+        """Until it says so, which is when clients and gatepostctl are served."""
+        def started():
+            if self.process.poll() is not None:
+                raise RuntimeError("%s ended with %s: %s" % (self.process.args, self.process.returncode, self.log()[-3000:]))
+            with open(self.log_path, "rb") as f:
+                f.seek(begin)
+                return b"event=started" in f.read()
+        wait_until(started, "a daemon that has started", pause=0.01)
 
     def stop(self):
         """TERM, and its exit code: a sanitizer's report makes it non-zero."""
