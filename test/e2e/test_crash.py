@@ -113,7 +113,7 @@ def plan(kills, dice):
 # ---- what has been written down ----
 
 Sent = collections.namedtuple("Sent", "digest recipients user")
-Got = collections.namedtuple("Got", "qid id recipients digest at answered")
+Got = collections.namedtuple("Got", "qid id recipients digest opened answered")
 
 
 class Oracle:
@@ -153,18 +153,19 @@ class Oracle:
             assert got.id not in self.refused, "%s was refused and relayed" % (got,)
 
     def i5_doubles_were_in_flight(self):
-        """The same queue id, and a kill between the two; unless the sink kept its answer to itself."""
+        """The same queue id, and a kill between the two connections, each of which is of one life of the daemon; unless
+        the sink kept its answer to itself."""
         ids, before = {}, {}
-        for got in sorted(self.got, key=lambda got: got.at):
+        for got in sorted(self.got, key=lambda got: got.opened):
             assert ids.setdefault(got.id, got.qid) == got.qid, "%s has two queue ids" % (got,)
             spans = set()
             for recipient in got.recipients:
                 earlier = before.get((got.id, recipient))
                 if earlier and earlier.answered:
-                    spans.add(earlier.at)
+                    spans.add(earlier.opened)
                 before[got.id, recipient] = got
-            for at in spans:
-                between = [d for d in self.deaths if at <= d <= got.at]
+            for opened in spans:
+                between = [d for d in self.deaths if opened <= d <= got.opened]
                 assert between, "%s was relayed twice, and nobody was killed in between" % (got,)
                 self.doubled[between[0]] += 1
 
