@@ -9,9 +9,10 @@
  *     queue-id message-id nrcpt bytes fnv64-of-body recipient,recipient... ms ok|dropped
  *
  * (queue-id from the topmost Received field, `-` when there is none; the body is what follows
- * the header, since a relay adds fields; ms of CLOCK_MONOTONIC when its connection was accepted;
- * `dropped` when no answer follows). --fail gives so many percent of the transactions one fault:
- * 451 to MAIL, to some RCPT or to the final dot, or a drop before or behind the journal line.
+ * the header, since a relay adds fields; ms of CLOCK_MONOTONIC when its connection was
+ * accepted; `dropped` when no answer follows). --fail gives so many percent of the transactions
+ * one fault: 451 to MAIL, to some RCPT or to the final dot, or a drop before or behind the
+ * journal line.
  * --delay holds back the answer to the final dot. --count prints counters at the end; SIGUSR1
  * does so at any time.
  */
