@@ -227,6 +227,33 @@ def test_sh12_no_storm_while_it_is_down(peer, daemon):
     assert len(peer.got("storm")) == 20
 
 
+def switches(daemon):
+    """How often the delivery thread went to sleep."""
+    tasks = "/proc/%d/task" % daemon.process.pid
+    for task in os.listdir(tasks):
+        with open("%s/%s/status" % (tasks, task)) as f:
+            status = f.read()
+        if status.startswith("Name:\tdelivery\n"):
+            return int(status.split("\nvoluntary_ctxt_switches:\t")[1].split("\n")[0])
+    raise AssertionError("no delivery thread")
+
+
+def test_rx12_idle_while_it_is_down(tmp_path):
+    """What is due waits for the probe, not for a timer that fires all the time."""
+    peer = Peer().start()
+    peer.on("dot", "451 4.3.0 later")
+    daemon = Gatepost(tmp_path, peer.port, 'retry = { "1s", "1s", "1h" }').start().account("alice")
+    for _ in range(5):
+        send(daemon, "due")
+    daemon.wait_log("event=deferred", 5)
+    peer.stop()
+    daemon.wait_log(r"event=smarthost-down .*retry_ms=3\d{6}")
+    before, at = switches(daemon), time.monotonic()
+    wait_until(lambda: time.monotonic() - at > 1, "a second")
+    assert switches(daemon) - before < 100
+    assert daemon.stop() == 0
+
+
 def test_sh13_lifetime(tmp_path):
     """Down for longer than the lifetime: one report when it is back; none for a null sender."""
     peer = Peer()
