@@ -1,5 +1,6 @@
 """Real parts for the end-to-end tests: the daemon, a sink or a Postfix behind it, and a client. Loopback only; every
 process is started here, on its own port and in its own folder, and ended by its pid."""
+import atexit
 import base64
 import json
 import os
@@ -19,6 +20,17 @@ import urllib.parse
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BUILD = os.environ.get("GATEPOST_BUILD", os.path.join(ROOT, "build", "asan"))
 PASSWORD = "secret of the test"
+
+
+# What is to be ended when a test that failed has not done it.
+started = []
+
+
+@atexit.register
+def end_all():
+    for process in started:
+        if process.poll() is None:
+            process.kill()
 
 
 def free_port():
@@ -136,6 +148,7 @@ class Gatepost:
         self.process = subprocess.Popen(
             self.wrapper + [os.path.join(self.build, "server", "gatepost"), "-c", self.config],
             stderr=log, stdout=log, env=environment)
+        started.append(self.process)
         log.close()
         if wait:
             self.wait_started(begin)
@@ -247,6 +260,7 @@ class Sink:
         self.process = subprocess.Popen(
             [os.path.join(self.build, "test", "bench", "sink"), "--port", str(self.port), "--maildir", self.maildir,
              "--journal", self.journal_path] + self.options + list(options), stdout=subprocess.DEVNULL)
+        started.append(self.process)
         wait_port(self.port, self.process)
         return self
 
