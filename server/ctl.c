@@ -362,6 +362,7 @@ struct request {
 	size_t count;
 	size_t used; /* of them by the command's name */
 	bool json;
+	bool help;
 };
 
 static int carry_out(const struct request *request, struct command_call *call,
@@ -434,6 +435,9 @@ static bool read_words(int argc, char **argv, struct request *request, const cha
 			*path = argv[++i];
 		} else if (strcmp(argv[i], "--json") == 0) {
 			request->json = true;
+		} else if (strcmp(argv[i], "-h") == 0 || strcmp(argv[i], "--help") == 0) {
+			request->help = true;
+			return false;
 		} else if (request->count == WORDS_MAX ||
 		           (argv[i][0] == '-' && !request->count)) {
 			return false;
@@ -451,11 +455,8 @@ int main(int argc, char **argv)
 {
 	const char *path = DEFAULT_CONFIG;
 	struct request request = { .count = 0 };
-	if (argc > 1 && (strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "--help") == 0)) {
-		return usage(stdout, 0);
-	}
 	if (!read_words(argc, argv, &request, &path)) {
-		return usage(stderr, EX_USAGE);
+		return request.help ? usage(stdout, 0) : usage(stderr, EX_USAGE);
 	}
 	struct error error;
 	struct command_call call = { .file = -1, .config = config_load(path, &error) };

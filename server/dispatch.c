@@ -278,13 +278,6 @@ static void on_due(uv_timer_t *timer)
 	dispatch_pump(d);
 }
 
-static void set_due_timer(struct dispatch *d)
-{
-	int64_t in = d->wake_at - dispatch_now(d);
-	in = in < 1 ? 1 : in > DISPATCH_LOOK_MS ? DISPATCH_LOOK_MS : in;
-	uv_timer_start(&d->timers[TIMER_DUE], on_due, (uint64_t)in, 0);
-}
-
 /* While down, a moved probe time is a failed probe. */
 static void watch_relay(struct dispatch *d)
 {
@@ -306,6 +299,17 @@ static bool has_room(const struct dispatch *d)
 static bool is_low(const struct dispatch *d)
 {
 	return d->rescan && schedule_waiting(d->schedule) <= WINDOW_LOW && has_room(d);
+}
+
+/* What is due and has no room is no matter of time: room, and an emptier window, tell. */
+static void set_due_timer(struct dispatch *d)
+{
+	int64_t in = d->wake_at - dispatch_now(d);
+	in = in < 1 ? 1 : in;
+	if (in > DISPATCH_LOOK_MS || (in == 1 && d->rescan && !is_low(d))) {
+		in = DISPATCH_LOOK_MS;
+	}
+	uv_timer_start(&d->timers[TIMER_DUE], on_due, (uint64_t)in, 0);
 }
 
 /* Who goes next is asked as late as can be: notices do not wait until the window is low. */

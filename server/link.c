@@ -170,6 +170,7 @@ static bool step_body(struct link *link)
 		return true;
 	}
 	if (!read_rows(link)) {
+		mail->unreadable = true;
 		smtp_client_lost(link->client, "The text could not be read from the store");
 		return true;
 	}

@@ -155,7 +155,7 @@ static enum smarthost_change judge(struct pool *pool, const struct relay_mail *m
 	if (mail->outcome == RELAY_ANSWERED) {
 		return smarthost_answered(&pool->known);
 	}
-	if (mail->outcome == RELAY_STOPPED || pool->closing) {
+	if (mail->outcome == RELAY_STOPPED || mail->unreadable || pool->closing) {
 		return SMARTHOST_SAME;
 	}
 	struct smarthost_backoff backoff = backoff_of(pool);

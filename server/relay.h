@@ -38,6 +38,7 @@ struct relay_mail {
 	/* set by the relay before `done` */
 	enum relay_outcome outcome;
 	bool maybe_sent;
+	bool unreadable; /* BROKEN by our own store: no fault of the smarthost's */
 	/* ANSWERED and BROKEN: one a recipient; live within `done` only. NULL: nobody has any.
 	 */
 	const struct smtp_client_result *results;

@@ -108,7 +108,7 @@ static bool keep_in_journal(struct keep *keep, const struct kept *mail)
 	buf_printf(&keep->line, "%.*s %.*s %u %zu %016llx ", SPAN_ARG(id), SPAN_ARG(message_id),
 	           mail->nrecipients, text.len, (unsigned long long)keep_fnv64(body));
 	buf_put(&keep->line, mail->recipients);
-	buf_printf(&keep->line, " %lld %s\n", (long long)mail->at,
+	buf_printf(&keep->line, " %lld %s\n", (long long)mail->opened,
 	           mail->dropped ? "dropped" : "ok");
 	return write_all(keep->journal, buf_span(&keep->line));
 }

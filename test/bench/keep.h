@@ -20,7 +20,7 @@ struct kept {
 	struct span recipients; /* joined by commas */
 	unsigned nrecipients;
 	struct span text; /* dots taken off */
-	int64_t at;       /* ms */
+	int64_t opened;   /* ms: the connection */
 	bool dropped;     /* the client will not hear that we have it */
 };
 

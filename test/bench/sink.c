@@ -9,10 +9,12 @@
  *     queue-id message-id nrcpt bytes fnv64-of-body recipient,recipient... ms ok|dropped
  *
  * (queue-id from the topmost Received field, `-` when there is none; the body is what follows
- * the header, since a relay adds fields; ms of CLOCK_MONOTONIC; `dropped` when no answer
- * follows). --fail gives so many percent of the transactions one fault: 451 to MAIL, to some
- * RCPT or to the final dot, or a drop before or behind the journal line. --delay holds back the
- * answer to the final dot. --count prints counters at the end; SIGUSR1 does so at any time.
+ * the header, since a relay adds fields; ms of CLOCK_MONOTONIC when its connection was
+ * accepted; `dropped` when no answer follows). --fail gives so many percent of the transactions
+ * one fault: 451 to MAIL, to some RCPT or to the final dot, or a drop before or behind the
+ * journal line.
+ * --delay holds back the answer to the final dot. --count prints counters at the end; SIGUSR1
+ * does so at any time.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -50,6 +52,7 @@ struct conn {
 	struct buf out, text, recipients;
 	struct buf sender;
 	unsigned nrecipients;
+	int64_t opened;
 	struct conn *next, *prev;
 	int64_t due;            /* when the answer that is held back goes out; 0 = none is */
 	struct conn *next_held; /* all wait equally long, so they stand in order */
@@ -150,7 +153,7 @@ static void finish_mail(struct sink *sink, struct conn *conn)
 			.recipients = buf_span(&conn->recipients),
 			.nrecipients = conn->nrecipients,
 			.text = text,
-			.at = now_ms(),
+			.opened = conn->opened,
 			.dropped = conn->fault == FAULT_BEHIND,
 		};
 		if (!keep_mail(&sink->keep, &kept)) {
@@ -462,6 +465,7 @@ static struct conn *new_conn(struct sink *sink, int fd)
 	}
 	memset(conn, 0, offsetof(struct conn, in));
 	conn->fd = fd;
+	conn->opened = now_ms();
 	buf_init(&conn->out, IN_BYTES * 4);
 	buf_init(&conn->text, MESSAGE_MAX);
 	buf_init(&conn->recipients, RECIPIENTS_MAX);

@@ -384,7 +384,7 @@ static void print_totals(const struct options *options, const struct totals *tot
 		  "\"cpu_ms_per_message\":%.4f}\n"
 		: "%u clients, %u a connection, %u recipients, %u bytes: %u taken, %u refused, "
 		  "%u lost in %.2f s; %.0f messages/s, %.0f recipients/s, dot to 250 p50 %.2f "
-	          "ms, "
+		  "ms, "
 		  "p99 %.2f ms; %.3f ms of CPU a message\n",
 	    options->clients, options->reuse, options->recipients, options->size, totals->taken,
 	    totals->refused, totals->lost, totals->seconds, rate, rate * options->recipients,

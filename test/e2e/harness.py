@@ -1,5 +1,6 @@
 """Real parts for the end-to-end tests: the daemon, a sink or a Postfix behind it, and a client. Loopback only; every
 process is started here, on its own port and in its own folder, and ended by its pid."""
+import atexit
 import base64
 import json
 import os
@@ -19,6 +20,17 @@ import urllib.parse
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BUILD = os.environ.get("GATEPOST_BUILD", os.path.join(ROOT, "build", "asan"))
 PASSWORD = "secret of the test"
+
+
+# What is to be ended when a test that failed has not done it.
+started = []
+
+
+@atexit.register
+def end_all():
+    for process in started:
+        if process.poll() is None:
+            process.kill()
 
 
 def free_port():
@@ -61,14 +73,14 @@ def wait_port(port, process=None, seconds=30):
     raise RuntimeError("nothing listens on port %d" % port)
 
 
-def wait_until(condition, what, seconds=60):
+def wait_until(condition, what, seconds=60, pause=0.05):
     """Waits for a condition; the bound is only there so that a broken build ends."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         value = condition()
         if value:
             return value
-        time.sleep(0.05)
+        time.sleep(pause)
     raise AssertionError("never happened: %s" % what)
 
 
@@ -131,14 +143,26 @@ class Gatepost:
 
     def start(self, wait=True, **env):
         log = open(self.log_path, "ab")
+        begin = log.tell()
         environment = dict(os.environ, **self.env, **env)
         self.process = subprocess.Popen(
             self.wrapper + [os.path.join(self.build, "server", "gatepost"), "-c", self.config],
             stderr=log, stdout=log, env=environment)
+        started.append(self.process)
         log.close()
         if wait:
-            wait_port(self.port, self.process)
+            self.wait_started(begin)
         return self
+
+    def wait_started(self, begin):
+        """Until it says so, which is when clients and gatepostctl are served."""
+        def started():
+            if self.process.poll() is not None:
+                raise RuntimeError("%s ended with %s: %s" % (self.process.args, self.process.returncode, self.log()[-3000:]))
+            with open(self.log_path, "rb") as f:
+                f.seek(begin)
+                return b"event=started" in f.read()
+        wait_until(started, "a daemon that has started", pause=0.01)
 
     def stop(self):
         """TERM, and its exit code: a sanitizer's report makes it non-zero."""
@@ -236,6 +260,7 @@ class Sink:
         self.process = subprocess.Popen(
             [os.path.join(self.build, "test", "bench", "sink"), "--port", str(self.port), "--maildir", self.maildir,
              "--journal", self.journal_path] + self.options + list(options), stdout=subprocess.DEVNULL)
+        started.append(self.process)
         wait_port(self.port, self.process)
         return self
 

@@ -295,18 +295,22 @@ def big(daemon, user="alice", size=1000000):
         return raw.mail(["bob@example.net"], message("big", ("x" * 75 + "\n") * (size // 76)))
 
 
+def fill(daemon):
+    """How many large mails it takes until it says 452."""
+    for accepted in range(40):
+        reply = big(daemon)
+        if not reply.startswith("250"):
+            break
+    assert reply.startswith("452 4.3.1"), reply
+    return accepted
+
+
 def test_full_store(tmp_path):
     """452 to those who have much in it; small accounts have the last tenth; all is well again when it has emptied."""
     settings = "limits = { }\nstore_size = 16M\nmessage_size = 2M\nretry = { \"1h\" }"
     port = free_port()
     daemon = Gatepost(tmp_path, port, settings).start().account("alice", "bob")
-    accepted = 0
-    while accepted < 40:
-        reply = big(daemon)
-        if not reply.startswith("250"):
-            break
-        accepted += 1
-    assert reply.startswith("452 4.3.1"), reply
+    accepted = fill(daemon)
     assert 8 <= accepted <= 16
     daemon.wait_log("event=refused .*code=452")
     assert daemon.ctl("status", check=False).returncode == 1
@@ -315,7 +319,9 @@ def test_full_store(tmp_path):
     assert len(daemon.queue()) == accepted + 1
     assert daemon.ctl("account", "show", "alice", rows=True)[0]["queued"] == accepted
     daemon.restart()
-    assert big(daemon)[:3] == "452"
+    more = fill(daemon)  # what was refused at the mark may fit in now that its own rows are gone
+    assert more <= 1
+    accepted += more
     sink = Sink(tmp_path, port=port).start()
     daemon.ctl("queue", "flush")
     daemon.wait_empty()

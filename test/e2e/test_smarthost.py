@@ -122,7 +122,6 @@ def test_sh04_mixed_results(peer, daemon):
 
 @pytest.mark.parametrize("stage,said", [
     ("mail", "250 2.1.0 ok\r\n250 2.1.0 ok again"),        # two replies to one command
-    ("rcpt", "250 2.1.5 ok\r\n354 go ahead"),
     ("data", "354 go ahead\r\n250 2.0.0 Ok: queued as EARLY"),  # accepted before it was sent
     ("data", "250 2.0.0 Ok: queued as WRONG"),             # no 354
     ("connect", "220 ready\r\n250 injected"),
@@ -226,6 +225,33 @@ def test_sh12_no_storm_while_it_is_down(peer, daemon):
     arrives(peer, "storm", 20)
     daemon.wait_empty()
     assert len(peer.got("storm")) == 20
+
+
+def switches(daemon):
+    """How often the delivery thread went to sleep."""
+    tasks = "/proc/%d/task" % daemon.process.pid
+    for task in os.listdir(tasks):
+        with open("%s/%s/status" % (tasks, task)) as f:
+            status = f.read()
+        if status.startswith("Name:\tdelivery\n"):
+            return int(status.split("\nvoluntary_ctxt_switches:\t")[1].split("\n")[0])
+    raise AssertionError("no delivery thread")
+
+
+def test_rx12_idle_while_it_is_down(tmp_path):
+    """What is due waits for the probe, not for a timer that fires all the time."""
+    peer = Peer().start()
+    peer.on("dot", "451 4.3.0 later")
+    daemon = Gatepost(tmp_path, peer.port, 'retry = { "1s", "1s", "1h" }').start().account("alice")
+    for _ in range(5):
+        send(daemon, "due")
+    daemon.wait_log("event=deferred", 5)
+    peer.stop()
+    daemon.wait_log(r"event=smarthost-down .*retry_ms=3\d{6}")
+    before, at = switches(daemon), time.monotonic()
+    wait_until(lambda: time.monotonic() - at > 1, "a second")
+    assert switches(daemon) - before < 100
+    assert daemon.stop() == 0
 
 
 def test_sh13_lifetime(tmp_path):

@@ -230,6 +230,29 @@ static void test_RX12_down(void **state)
 	assert_false(status().smarthost_down);
 }
 
+/* DU21: mails whose text is not whole keep nobody waiting, and are no fault of the smarthost.
+ */
+static void test_DU21_unreadable(void **state)
+{
+	(void)state;
+	const unsigned n = 20;
+	for (size_t i = 0; i < 2 * n; i++) {
+		struct put put = put_of("a@x.org", "Subject: text\r\n\r\n");
+		put.entry.size += i < n ? 20000 : 0; /* more than there is */
+		commit_put(&put);
+	}
+	bench->config->retry[0] = 3600000;
+	start();
+	wait_for_mails(n);
+	wait_for_queue(n);
+	for (size_t i = 0; status().deferred < n && i < PATIENCE; i++) {
+		usleep(5000);
+	}
+	assert_int_equal(status().deferred, n);
+	assert_false(status().smarthost_down);
+	assert_int_equal(bench->fake.nmails, n);
+}
+
 /* Deferred for an hour; when the smarthost has been down and is back, it is due at once. */
 static void test_back(void **state)
 {
@@ -374,6 +397,7 @@ int main(void)
 		T(test_held),
 		T(test_SH20_held_in_flight),
 		T(test_RX12_down),
+		T(test_DU21_unreadable),
 		T(test_back),
 		T(test_SH13_expired),
 		T(test_no_room),
