@@ -20,7 +20,6 @@ import harness
 LATER = {
     "05": "BDAT", "06": "BDAT", "07": "BDAT", "08": "BDAT",
     "31": "Bcc is left as the client sent it",
-    "60": "suspension", "61": "suspension",
     "79": "DSN extension", "82": "login at the smarthost", "84": "login at the smarthost", "89": "DSN extension",
 }
 SHARED = os.path.join(os.path.dirname(harness.ROOT), "shared", "cases")
@@ -46,6 +45,7 @@ ROUNDS = (
     Round("storm", r"^70-", settings='retry = { "1s", "2s", "4s", "8s" }', options=["--set", "maxconnects=15"]),
     # What the smarthost offers changes from file to file: a link must not outlive one.
     Round("fresh", r"^(78|80|81)-", settings='smarthost mta { address = "127.0.0.1" port = %d tls = may mails = 1 }'),
+    Round("suspension", r"^(60|61)-", settings='postmaster = { "postmaster@example.org" }'),
     Round("all", r""),
 )
 
@@ -76,10 +76,12 @@ case $1 in
     restart) stop TERM && start ;;
     reload) %s reload ;;
     reset) %s account reset "$2" ;;
+    suspend) %s account suspend "$2" ;;
+    resume) %s account unlock "$2" ;;
     before) %s queue discard alice@example.org > /dev/null; %s queue flush > /dev/null; %s account reset alice@example.org ;;
 esac
 """ % (os.path.join(daemon.build, "server", "gatepost"), daemon.config, daemon.log_path, folder, daemon.port, folder,
-            ctl, ctl, ctl, ctl, ctl))
+            ctl, ctl, ctl, ctl, ctl, ctl, ctl))
     os.chmod(path, 0o755)
     return path
 
@@ -97,7 +99,7 @@ def run(which, files, folder, build):
     command = [sys.executable, os.path.join(SHARED, "replay.py"), "--port", str(daemon.port), "--user", "alice@example.org",
                "--pass", harness.PASSWORD, "--sink-port", ",".join(map(str, sinks)), "--set", "retry=1", "--set",
                "maxsize=52428800", "--before", script + " before", "--timeout", "30"]
-    for name in ("start", "kill", "restart", "reload", "reset"):
+    for name in ("start", "kill", "restart", "reload", "reset", "suspend", "resume"):
         command += ["--cmd", "%s=%s %s" % (name, script, name)]
     done = subprocess.run(command + list(which.options) + files, capture_output=True, text=True)
     with open(os.path.join(folder, "pid")) as f:
