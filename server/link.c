@@ -91,11 +91,16 @@ static void finish_mail(struct link *link, enum relay_outcome outcome)
 
 static void set_end(struct link *link, enum link_end end, const char *reason)
 {
-	if (!link->ended) {
-		link->ended = true;
-		link->idle = false;
-		link->end = end;
-		snprintf(link->reason, sizeof link->reason, "%s", reason);
+	if (link->ended) {
+		return;
+	}
+	bool idle = link->idle;
+	link->ended = true;
+	link->idle = false;
+	link->end = end;
+	snprintf(link->reason, sizeof link->reason, "%s", reason);
+	if (idle) {
+		link->handler->leaving(link->owner);
 	}
 }
 

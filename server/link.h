@@ -21,6 +21,8 @@ struct link_handler {
 	/* Idle: link_send or link_quit may be called, now or later. An idle link quits by
 	 * itself after a while. */
 	void (*ready)(void *owner);
+	/* An idle link ends (by itself or by link_quit): no mail any more; `gone` follows. */
+	void (*leaving)(void *owner);
 	/* The mail's outcome, reason and results are set; the results live within the call. */
 	void (*done)(void *owner, struct relay_mail *mail);
 	/* The last call; the link frees itself behind it. */

@@ -143,6 +143,15 @@ static void on_ready(void *owner)
 	pool->options.handler->look(pool->options.owner);
 }
 
+/* Between its last word and its end a link takes no mail, and is not asked to leave again. */
+static void on_leaving(void *owner)
+{
+	struct berth *berth = owner;
+	if (berth->state == SMARTHOST_IDLE) {
+		move(berth, SMARTHOST_LEAVING);
+	}
+}
+
 static bool was_stale(const struct berth *berth, const struct relay_mail *mail)
 {
 	return mail->outcome == RELAY_BROKEN && berth->mails > 1 &&
@@ -208,6 +217,7 @@ static void on_gone(void *owner, enum link_end end, const char *reason)
 
 static const struct link_handler link_calls = {
 	.ready = on_ready,
+	.leaving = on_leaving,
 	.done = on_done,
 	.gone = on_gone,
 };

@@ -196,6 +196,22 @@ static void test_SH18_stale_link(void **state)
 	close_relay();
 }
 
+/* A link that said QUIT by itself, to a peer that takes its time, is not told to quit again. */
+static void test_SH18_slow_goodbye(void **state)
+{
+	(void)state;
+	struct parcel parcel = parcel_of(TEXT);
+	open_one();
+	send_parcel(&parcel);
+	run_until_done(1);
+	assert_result(&parcel, "answered 250,250,250");
+	pthread_mutex_lock(&fakes[0].lock); /* it hears nothing meanwhile */
+	run_for(800);                       /* longer than an idle link is kept */
+	relay_quit(relay, false);
+	pthread_mutex_unlock(&fakes[0].lock);
+	close_relay();
+}
+
 /* RSET is refused where it is needed: the mail has its answer, the next one takes a new link.
  */
 static void test_SH18_rset_refused(void **state)
@@ -281,6 +297,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_SH18_reuse, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_SH18_stale_link, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_SH18_rset_refused, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_SH18_slow_goodbye, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_stop, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_tls_fails, setup, teardown),
 	};
