@@ -121,7 +121,7 @@ static void done(struct commit_job *job, enum store_result result)
 	struct door *door = (struct door *)job;
 	for (size_t i = 0; result == STORE_OK && i < door->ntags; i++) {
 		log_answer(door, i);
-		if (door->verdict[i] == UNLOCK_DONE) {
+		if (door->verdict[i] != UNLOCK_WRONG) { /* a notice may be due, too */
 			suspension_changed(door->worker->server);
 		}
 	}
