@@ -81,3 +81,26 @@ bool base64_decode(struct span text, struct buf *out)
 	buf_grow(out, size);
 	return true;
 }
+
+bool base64_decode_lines(struct span text, struct buf *out)
+{
+	uint32_t bits = 0;
+	unsigned held = 0; /* how many of them no byte has taken yet */
+	size_t begin = out->len, i = 0;
+	bool foreign = false;
+	for (; i < text.len && !foreign && !out->failed; i++) {
+		uint32_t value = value_of(text.ptr[i]);
+		if (value < 64) {
+			bits = bits << 6 | value;
+			held += 6;
+			if (held >= 8) {
+				held -= 8;
+				buf_put_byte(out, (char)(bits >> held & 0xff));
+			}
+		} else {
+			foreign = !memchr(" \t\r\n", text.ptr[i], 4);
+		}
+	}
+	bool nothing = out->len == begin && (foreign || held > 0);
+	return !nothing && !out->failed;
+}

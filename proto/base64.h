@@ -13,5 +13,12 @@ void base64_encode(struct span bytes, struct buf *out);
  * that takes secrets.
  */
 bool base64_decode(struct span text, struct buf *out);
+/*
+ * The lenient reading of RFC 2045 6.8, for bodies: line ends and blanks are skipped, padding
+ * may be missing, and the text is over at the padding or at the first byte that is no letter
+ * (mailing lists put plain lines behind it). Appends; false when there was text and none of it
+ * could be decoded, or beyond the cap.
+ */
+bool base64_decode_lines(struct span text, struct buf *out);
 
 #endif

@@ -36,10 +36,17 @@ static inline void fatal(void *context)
 static inline struct config *make_config(unsigned port)
 {
 	static char hostname[] = "gatepost.example.org", name[] = "mta",
-		    address[] = "127.0.0.1";
+		    address[] = "127.0.0.1", from[] = "postmaster@example.org",
+		    reply[] = "unlock+*@gatepost.example.org", contact[] = "";
+	static struct span postmaster = SPAN_LIT("postmaster@example.org");
 	struct config *config = calloc(1, sizeof *config);
 	config->references = 1;
 	config->hostname = hostname;
+	config->notice_from = from;
+	config->reply_address = reply;
+	config->contact = contact;
+	config->postmaster = &postmaster;
+	config->npostmaster = 1;
 	config->nretry = 2;
 	config->retry[0] = 1000;
 	config->retry[1] = 3600000;
