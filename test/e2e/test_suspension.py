@@ -309,3 +309,50 @@ def test_hl03_race_one_suspension(tmp_path):
             wait_until(lambda: len(site.notices()) == 2 * round_number + 2, "its confirmation")
     finally:
         site.stop()
+
+
+def test_hl25_a_hundred_at_once(tmp_path):
+    """Each has its own incident and notice, and an honest sender hardly feels it; his medians are printed, not judged."""
+    site = Site(tmp_path, 'limits = { "1/30m", "2000/24h" }\n')
+    try:
+        names = ["t%d@example.org" % i for i in range(100)]
+        site.gatepost.account(*names)
+        site.gatepost.ctl("account", "limit", "bob", "100000/30m")
+
+        def honest(count):
+            times = []
+            client = site.gatepost.client("bob@example.org")
+            for i in range(count):
+                begun = time.monotonic()
+                client.sendmail("bob@example.org", ["x@example.net"], message("honest", sender="bob@example.org"))
+                times.append(time.monotonic() - begun)
+            client.close()
+            return sorted(times)[len(times) // 2] * 1000
+
+        before, during, codes = honest(50), [], []
+        clients = []
+        for name in names:
+            client = site.gatepost.client(name)
+            client.sendmail(name, ["first@example.net"], message("first", sender=name))
+            client.mail(name)
+            clients.append(client)
+        barrier = threading.Barrier(21)
+
+        def thieves(mine):
+            barrier.wait()
+            for client in mine:
+                codes.append(client.rcpt("second@example.net")[0])
+
+        threads = [threading.Thread(target=thieves, args=(clients[i::20],)) for i in range(20)]
+        [t.start() for t in threads]
+        barrier.wait()
+        during.append(honest(50))
+        [t.join() for t in threads]
+        [client.close() for client in clients]
+        assert codes == [550] * 100
+        print("HL25 honest sender's median before %.2f ms, during %.2f ms" % (before, during[0]))
+        assert site.gatepost.ctl("status", rows=True)[0]["suspended"] == 100
+        wait_until(lambda: len(site.notices()) == 100, "a hundred notices", 120)
+        assert len({str(n["Subject"]) for n in site.notices()}) == 100
+    finally:
+        site.stop()
