@@ -39,6 +39,7 @@ static void adopt(struct server *server, struct config *config, struct tls_conte
 	struct tls_context *old_tls = server->tls;
 	server->config = config;
 	server->tls = tls;
+	atomic_fetch_add(&server->generation, 1);
 	pthread_mutex_unlock(&server->lock);
 	store_resize(server->store, (uint64_t)config->store_size);
 	commit_journal_keep(server->commit, config->journal_keep);

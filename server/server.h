@@ -44,6 +44,7 @@ struct server {
 	pthread_mutex_t lock; /* config, tls */
 	struct config *config;
 	struct tls_context *tls;
+	atomic_uint generation; /* of the two: a reload has happened when it moved */
 	struct store *store;
 	struct commit *commit;
 	struct delivery *delivery;

@@ -17,6 +17,7 @@ void session_log(struct log_line *line, const struct session *session, enum log_
 /* What is offered follows the configuration: taken anew at the start of each transaction. */
 void session_take_config(struct session *session)
 {
+	session->generation = atomic_load(&session->worker->server->generation);
 	struct config *config = server_config(session->worker->server);
 	config_unref(session->config);
 	session->config = config;
@@ -295,12 +296,25 @@ static bool is_over(struct session *session)
 	return false;
 }
 
+/* Between two transactions a reload takes effect: before MAIL is read, for it is judged by its
+ * SIZE. */
+static void renew_config(struct session *session)
+{
+	unsigned present = atomic_load(&session->worker->server->generation);
+	if (session->generation != present && !smtp_server_in_transaction(session->smtp) &&
+	    !smtp_server_is_waiting(session->smtp)) {
+		session_take_config(session);
+		smtp_server_rules(session->smtp, &session->rules);
+	}
+}
+
 void session_run(struct session *session)
 {
 	struct smtp_event event;
 	if (session->closing) {
 		return;
 	}
+	renew_config(session);
 	while (may_go_on(session) && smtp_server_next(session->smtp, &event)) {
 		session->progress = conn_now(session->conn);
 		session_on[event.kind](session, &event);

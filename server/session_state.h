@@ -26,6 +26,7 @@ struct session {
 	struct smtp_server *smtp;
 	struct smtp_server_rules rules;
 	struct config *config; /* as of the last transaction */
+	unsigned generation;   /* its */
 	uint64_t id;           /* sid= in the log */
 	/* who */
 	struct login *login;

@@ -98,8 +98,6 @@ static void answer(struct session *session, enum reply reply)
 
 void transaction_mail(struct session *session, struct smtp_event *event)
 {
-	session_take_config(session);
-	smtp_server_rules(session->smtp, &session->rules);
 	transaction_reset(session);
 	enum reply reply = judge_mail(session);
 	if (reply == REPLY_SENDER_OK &&

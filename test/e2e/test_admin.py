@@ -280,12 +280,12 @@ def reload_inside(daemon, inside, idle):
     daemon.wait_log("event=reloaded")
     inside.send("second half\r\n.\r\n")
     assert inside.reply().startswith("250")
+    idle.want("MAIL FROM:<alice@example.org> SIZE=100000", "552")
     idle.want("MAIL FROM:<alice@example.org>", "250")
     idle.want("RCPT TO:<a@example.net>", "250")
     idle.want("RCPT TO:<b@example.net>", "550 5.7.1")
     idle.want("RSET", "250")
     assert "SIZE 65536" in idle.ehlo()
-    idle.want("MAIL FROM:<alice@example.org> SIZE=100000", "552")
 
 
 def test_reload_says_what_needs_a_restart(daemon):
