@@ -1,6 +1,8 @@
 """Suspension as one act, the notice, and its end by a reply: the daemon with a sink behind it (issue texts of TESTS.md 3.4, 3.5)."""
 import email
 import email.policy
+import json
+import os
 import re
 import smtplib
 import threading
@@ -356,3 +358,58 @@ def test_hl25_a_hundred_at_once(tmp_path):
         assert len({str(n["Subject"]) for n in site.notices()}) == 100
     finally:
         site.stop()
+
+
+def test_hl22_in_data_when_it_trips(site):
+    """What is under way in another session ends with 550 at its dot, then 421; nothing of it is queued."""
+    inside = site.gatepost.client("alice@example.org")
+    inside.mail("alice@example.org")
+    assert inside.rcpt("late@example.net")[0] == 250
+    assert inside.docmd("DATA")[0] == 354
+    inside.send(b"Subject: too late\r\n\r\nfirst half\r\n")
+    assert site.trip()[0] == 550
+    inside.send(b"second half\r\n.\r\n")
+    code, text = inside.getreply()
+    assert code == 550 and text.startswith(b"5.7.1 "), text
+    assert inside.getreply()[0] == 421
+    inside.close()
+    site.notice()
+    assert not any(b"Subject: too late" in mail for mail in site.sink.mails())
+
+
+def test_alarm_program(tmp_path):
+    """on_suspend is told once, with the facts, on its stdin; mail is not needed for it."""
+    told = tmp_path / "data" / "told"
+    program = tmp_path / "alarm"
+    program.write_text("#!/bin/sh\ncat >> %s\necho >> %s\n" % (told, told))
+    program.chmod(0o755)
+    site = Site(tmp_path, 'on_suspend = "%s"\n' % program)
+    try:
+        site.sink.stop()
+        site.trip()
+        wait_until(lambda: told.exists() and told.read_text().endswith("}\n"), "the alarm")
+        site.gatepost.restart()
+        facts = [json.loads(line) for line in told.read_text().splitlines()]
+        assert len(facts) == 1
+        assert facts[0]["account"] == "alice@example.org" and facts[0]["incident"] == 1
+        assert facts[0]["subjects"] == ["cheap watches"] and facts[0]["networks"] == ["127.0.0.1"]
+        site.sink.start()
+    finally:
+        site.stop()
+
+
+def test_notice_undelivered(site):
+    """Five minutes without a smarthost: the log says it, status ends with 1, and the text lies beside the store."""
+    site.sink.stop()
+    site.trip()
+    site.gatepost.ctl("clock", "301000")
+    wait_until(lambda: "event=notice-undelivered" in site.gatepost.log(), "the event")
+    done = site.gatepost.ctl("status", check=False)
+    assert done.returncode == 1
+    text = open(os.path.join(site.gatepost.folder, "data", "incidents", "1.txt")).read()
+    assert "alice@example.org" in text and "cheap watches" in text and "unlock+" not in text
+    site.sink.start()
+    address = reply_to(site.notice())
+    wait_until(lambda: site.gatepost.ctl("status", check=False).returncode == 0, "a good status")
+    assert site.answer(address) == 250
+    assert not site.suspended()
