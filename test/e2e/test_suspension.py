@@ -413,3 +413,53 @@ def test_notice_undelivered(site):
     wait_until(lambda: site.gatepost.ctl("status", check=False).returncode == 0, "a good status")
     assert site.answer(address) == 250
     assert not site.suspended()
+
+
+def test_un11_word_required(tmp_path):
+    """A vacation text without marks, or nothing at all, is no order where a word is asked for; the postmaster hears of it once."""
+    site = Site(tmp_path, "unlock_word = required\n")
+    try:
+        site.trip()
+        address = reply_to(site.notice())
+        for text in ("I am on holiday until Monday.\n", "", "> unlock\n"):
+            assert site.answer(address, text=text) == 250
+            assert site.suspended()
+        site.notice(2)
+        time.sleep(0.5)
+        assert len(site.notices()) == 2
+        assert site.answer(address, text="Unlock.\n") == 250
+        assert not site.suspended()
+    finally:
+        site.stop()
+
+
+def test_un19_too_often_for_a_reply(site):
+    """The third suspension in a day is ended by the command line only, and its notice says so."""
+    for number in (1, 2):
+        site.trip()
+        address = reply_to(site.notice(2 * number - 1))
+        assert site.answer(address) == 250
+        assert not site.suspended()
+        site.notice(2 * number)
+    site.trip()
+    notice = site.notice(5)
+    assert notice["Reply-To"] is None and "gatepostctl account unlock" in notice.get_content()
+    assert site.answer(address) == 250  # the last incident's token is spent
+    assert site.suspended()
+    site.gatepost.ctl("account", "unlock", "alice")
+    assert not site.suspended()
+
+
+def test_un15_one_of_many_recipients(site):
+    """The answer is handled for the unlock address, and the mail relayed to the others; none of it is charged twice."""
+    site.trip()
+    address = reply_to(site.notice())
+    client = site.gatepost.client("jane@example.org")
+    others = ["friend%d@example.net" % i for i in range(4)]
+    client.sendmail("jane@example.org", others[:2] + [address] + others[2:],
+                    message("Re: Suspended", "UNLOCK\n", sender="jane@example.org"))
+    client.close()
+    assert not site.suspended()
+    wait_until(lambda: any(b"friend3@example.net" in m for m in site.sink.mails()), "the mail to the others")
+    assert not any(b"X-Envelope-To: <unlock" in m for m in site.sink.mails())
+    assert site.gatepost.ctl("account", "show", "jane", rows=True)[0]["used"] == "4 4"
