@@ -37,6 +37,7 @@ struct smtp_server {
 	unsigned errors;
 	unsigned junk;
 	struct line line;
+	bool auth_line;  /* the line being read may be of an AUTH exchange */
 	size_t line_max; /* of the line being read */
 	size_t taken;    /* bytes at the front of `input` that were read */
 	struct buf input;

@@ -8,6 +8,7 @@
 
 /* With CRLF; RFC 5321 4.5.3.1.4 asks for 512 and room for parameters. */
 #define COMMAND_MAX ((size_t)4096)
+#define SECRET_MAX  ((size_t)64 * 1024)
 #define UNREAD_HIGH ((size_t)64 * 1024)
 #define INPUT_MAX   (UNREAD_HIGH + SMTP_SERVER_FEED_MAX)
 
@@ -20,7 +21,7 @@ struct smtp_server *smtp_server_new(const struct smtp_server_rules *rules, bool 
 		server->phase = PHASE_START;
 		buf_init(&server->input, INPUT_MAX);
 		buf_init(&server->output, SMTP_OUTPUT_MAX);
-		buf_init(&server->secret, SMTP_AUTH_LINE_MAX);
+		buf_init(&server->secret, SECRET_MAX);
 	}
 	return server;
 }
@@ -117,6 +118,15 @@ static enum step faulty_line(struct smtp_server *server, enum line_kind kind, bo
 	return smtp_command_reply(server, reply);
 }
 
+static size_t longest_line(const struct smtp_server *server)
+{
+	const struct smtp_server_rules *rules = server->rules;
+	if (server->auth_line) {
+		return rules->auth_max ? rules->auth_max : SMTP_AUTH_LINE_MAX;
+	}
+	return rules->command_max ? rules->command_max : COMMAND_MAX;
+}
+
 static enum step read_line(struct smtp_server *server, struct smtp_event *event)
 {
 	struct span in = unread(server);
@@ -126,9 +136,10 @@ static enum step read_line(struct smtp_server *server, struct smtp_event *event)
 		return smtp_command_hang_up(server, REPLY_NOT_SMTP, "tls-hello");
 	}
 	if (!server->line.dropped) {
-		server->line_max = is_auth_line(server, in) ? SMTP_AUTH_LINE_MAX : COMMAND_MAX;
+		server->auth_line = is_auth_line(server, in);
+		server->line_max = longest_line(server);
 	}
-	bool auth = server->line_max == SMTP_AUTH_LINE_MAX;
+	bool auth = server->auth_line;
 	struct span text;
 	enum line_kind kind = line_next(&server->line, &in, server->line_max, &text);
 	server->taken = server->input.len - in.len;

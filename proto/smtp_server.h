@@ -69,6 +69,8 @@ struct smtp_server_rules {
 	                        next is 421 */
 	unsigned junk_max;   /* so many NOOP, RSET, VRFY, HELP, HELO, EHLO between messages end
 	                        the session */
+	size_t command_max;  /* a command line with its CRLF; 0: 4,096 */
+	size_t auth_max;     /* a line of an AUTH exchange; 0: 12,290 (RFC 4954 4) */
 	bool starttls;       /* offer STARTTLS while TLS is not active */
 	bool no_auth;        /* MAIL without a login: a listener for answers only */
 	bool need_tls;       /* nothing but EHLO, HELO, STARTTLS, NOOP, QUIT before TLS; no AUTH

@@ -114,6 +114,8 @@ struct config {
 	int64_t errors;            /* in a session */
 	int64_t junk;              /* NOOP, RSET, VRFY, HELP between messages */
 	int64_t messages;          /* in a session */
+	int64_t command_length;    /* a command line with its CRLF */
+	int64_t auth_length;       /* a line of an AUTH exchange, without */
 	int64_t line_length;       /* of text, without CRLF */
 	int64_t store_size;        /* high-water mark */
 	int64_t queued_bytes;      /* of an account in the queue */

@@ -165,6 +165,10 @@ const struct config_row config_rows[] = {
 	  .sentence = "NOOP, RSET, VRFY and HELP between two messages." },
 	{ TOP(messages), &config_type_integer, AT(messages), 1, 100000000, "10000",
 	  .sentence = "Most messages in a session." },
+	{ TOP(command_length), &config_type_integer, AT(command_length), 1024, 65536, "4096",
+	  .sentence = "Longest command line in bytes, with its line end." },
+	{ TOP(auth_length), &config_type_integer, AT(auth_length), 12288, 65536, "12288",
+	  .sentence = "Longest line of an AUTH exchange in bytes; OAuth tokens arrive there." },
 	{ TOP(line_length), &config_type_integer, AT(line_length), 998, 65536, "998",
 	  .sentence =
 	      "Longest line of a message, without its end; more than 998 breaks RFC 5321." },

@@ -26,6 +26,8 @@ void session_take_config(struct session *session)
 		.hostname = span_str(config->hostname),
 		.mechanisms = reply ? SPAN_NONE : sasl_mechanisms(),
 		.message_size = (uint64_t)config->message_size,
+		.command_max = (size_t)config->command_length,
+		.auth_max = (size_t)config->auth_length + 2,
 		.errors_max = (unsigned)config->errors,
 		.junk_max = (unsigned)config->junk,
 		.starttls = session->tls == CONFIG_TLS_STARTTLS,
