@@ -120,6 +120,9 @@ def test_hl21_one_act(site):
     site.send("bob@example.org")
     why = site.gatepost.ctl("account", "why", "alice")
     assert "alice@example.org" in why and reply_to(notice) not in why
+    gone = site.gatepost.ctl("relayed", "--incident", "1", "--recipients").split()
+    assert sorted(gone) == ["u%d@example.net" % i for i in range(5)]
+    assert len(site.gatepost.ctl("relayed", "--incident", "1", "--ids").split()) == 1
     status = site.gatepost.ctl("status", rows=True)[0]
     assert status["suspended"] == 1 and status["notices_undelivered"] == 0
 
@@ -196,7 +199,8 @@ def test_un10_machines(site, headers, envelope):
     ("UNLOCK", False, 0), ("ok!", False, 0), ("Please look at this", False, 3), ("KEEP", False, 3),
     ("DISCARD", False, 0), ("SPAM", True, 0), ("NO", True, 3),
 ])
-def test_words_and_held_mail(site, word, suspended, held):
+@pytest.mark.parametrize("way", ["listener", "submission"])
+def test_words_and_held_mail(site, way, word, suspended, held):
     site.sink.stop()
     for i in range(3):
         site.send(to=["held%d@example.net" % i], subject="held")
@@ -209,7 +213,13 @@ def test_words_and_held_mail(site, word, suspended, held):
     wait_until(lambda: [e["state"] for e in site.gatepost.queue() if e["account"]] == ["held"] * 3, "held")
     site.sink.start()
     address = reply_to(site.notice())
-    assert site.answer(address, text=word + "\n\n> quoted\n") == 250
+    if way == "listener":
+        assert site.answer(address, text=word + "\n\n> quoted\n") == 250
+    else:
+        client = site.gatepost.client("jane@example.org")
+        client.sendmail("jane@example.org", [address],
+                        message("Re: Suspended", word + "\n\n> quoted\n", sender="jane@example.org"))
+        client.close()
     assert site.suspended() == suspended
     if word in ("UNLOCK", "ok!"):
         wait_until(lambda: sum(b"Subject: held" in m for m in site.sink.mails()) == 3, "released mail")
