@@ -435,7 +435,8 @@ static enum order read_own_text(struct span text)
 {
 	struct own_text own = { .rest = text };
 	struct own_line line;
-	enum order order = ORDER_EMPTY;
+	/* Own words may lie behind the place where a very long text was cut. */
+	enum order order = text.len + 4 > MIME_TEXT_MAX ? ORDER_OTHER : ORDER_EMPTY;
 	while (own_text_next(&own, &line)) {
 		bool alone;
 		enum order word;

@@ -14,9 +14,12 @@ static size_t put_escape(struct span text, struct buf *out)
 {
 	int high = text.len > 2 ? hex(text.ptr[1]) : -1;
 	int low = text.len > 2 ? hex(text.ptr[2]) : -1;
-	bool good = text.ptr[0] == '=' && high >= 0 && low >= 0;
-	buf_put_byte(out, good ? (char)(high << 4 | low) : text.ptr[0]);
-	return good ? 3 : 1;
+	if (text.ptr[0] != '=' || high < 0 || low < 0) {
+		buf_put_byte(out, text.ptr[0]);
+		return 1;
+	}
+	buf_put_byte(out, (char)(high << 4 | low));
+	return 3;
 }
 
 static size_t blanks(struct span text)
