@@ -77,6 +77,42 @@ static void test_refused(void **state)
 	}
 }
 
+/* RFC 2045 6.8, as mail is. */
+static void test_lines(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *text;
+		bool good;
+		const char *bytes;
+	} rows[] = {
+		{ "", true, "" },
+		{ "\r\n \t", true, "" },
+		{ "Zm9v\r\nYmFy\r\n", true, "foobar" },
+		{ "Z m\n9\tv", true, "foo" },
+		{ "Zm8=", true, "fo" },
+		{ "Zm8", true, "fo" },
+		{ "Zg", true, "f" },
+		{ "Zg==\nZm9v", true, "f" },
+		{ "Zm9v\n-- \nlist", true, "foo" },
+		{ "Z", false, "" },
+		{ "=", false, "" },
+		{ "*Zm9v", false, "" },
+		{ "\xc3\xa4", false, "" },
+	};
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		struct buf out = { .cap = 100 };
+		CHECK(rows[i].text,
+		      base64_decode_lines(span_str(rows[i].text), &out) == rows[i].good);
+		check_span(rows[i].text, buf_span(&out), span_str(rows[i].bytes));
+		buf_done(&out);
+	}
+	struct buf small = { .cap = 2 };
+	assert_false(base64_decode_lines(SPAN_LIT("Zm9v"), &small));
+	assert_true(small.failed);
+	buf_done(&small);
+}
+
 static void test_full(void **state)
 {
 	(void)state;
@@ -97,6 +133,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_both_ways),
 		cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_lines),
 		cmocka_unit_test(test_full),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
