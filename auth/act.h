@@ -6,6 +6,7 @@
 
 struct act {
 	struct span account; /* canonical */
+	struct span apppass; /* by which of its app passwords; empty: none */
 	uint32_t recipients; /* each once */
 	struct span client;  /* the client's address, text */
 	struct span subject; /* as in the header, may be empty or anything */

@@ -11,22 +11,38 @@
 #include "auth/suspend.h"
 #include "store/account.h"
 
+enum gate_action {
+	GATE_ACTION_SUSPEND,
+	GATE_ACTION_DEFER, /* 451 until tokens are back; nobody is suspended */
+};
+
+/* A device that can not log in: known by its address, an account all the same. */
+struct gate_device {
+	struct span account;         /* canonical */
+	struct budget_limits limits; /* count 0: as any account */
+	enum gate_action action;
+};
+
 /* From the configuration; borrowed, must live through the call. */
 struct gate_rules {
 	struct budget_limits limits; /* where an account has none of its own */
-	const struct span *exempt;   /* canonical accounts, or patterns with * */
+	const struct gate_device *devices;
+	size_t ndevices;
+	const struct span *exempt; /* canonical accounts, or patterns with * */
 	size_t nexempt;
 	struct suspend_rules suspend;
 };
 
 enum gate_verdict {
 	GATE_ALLOW,
-	GATE_SPENT,     /* the budget is used up, and nobody is to be suspended: 550 5.7.1 */
+	GATE_SPENT,     /* the budget is used up, and nobody is to be suspended: 550 5.7.1; or
+	                   that of its app password is */
+	GATE_DEFER,     /* used up, and to be tried again later: 451 4.7.1 */
 	GATE_TRIPPED,   /* it is used up: suspended by this very call (gate_recipient: it would
 	                   be) */
 	GATE_SUSPENDED, /* it is already */
 	GATE_NEVER,     /* would not fit an empty budget: 550 5.5.3 */
-	GATE_UNKNOWN,   /* the account is not there (any more) */
+	GATE_UNKNOWN,   /* the account, or the app password, is not there (any more) */
 	GATE_BROKEN,    /* account or ledger can not be read: 451 */
 };
 
@@ -34,13 +50,14 @@ enum gate_verdict {
  * no recursion. */
 bool gate_pattern_matches(struct span pattern, struct span name);
 
-/* Would a message with `recipients` recipients (those of the transaction so far and this one)
- * be let through? */
+/* Would this act (the recipients of the transaction so far and this one) be let through? */
 enum gate_verdict gate_recipient(struct store_txn *txn, const struct gate_rules *rules,
-                                 struct span account, uint32_t recipients, int64_t now);
-/* May it log in and send at all: ALLOW, SUSPENDED (then with the incident), UNKNOWN, BROKEN. */
-enum gate_verdict gate_login(struct store_txn *txn, struct span account,
-                             uint64_t *incident_out);
+                                 const struct act *act);
+/* May it log in and send at all: ALLOW, SUSPENDED (then with the incident), UNKNOWN, BROKEN.
+ * `apppass` empty: by its own password. `secret_wall_out` (may be NULL): when that secret was
+ * set, ms since 1970; a session that finds another value than at its login is over. */
+enum gate_verdict gate_login(struct store_txn *txn, struct span account, struct span apppass,
+                             uint64_t *incident_out, int64_t *secret_wall_out);
 /* The same question as gate_recipient; when the answer is ALLOW it is charged in `txn`, and
  * noted. When it is TRIPPED the account is suspended in `txn`, as one act (auth/suspend.h), and
  * `result_out` says by which incident. On any other nothing is written. Exempt accounts are

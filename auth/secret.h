@@ -1,8 +1,10 @@
 /*
- * The libcrypto corner: random bytes, HMAC-SHA256, constant-time compare, cleansing, and
- * SCRAM-SHA-256 verifiers (RFC 5803 form `SCRAM-SHA-256$iterations:salt$StoredKey:ServerKey`,
- * RFC 7677). A password is never kept; buffers that held one are cleansed here. Nothing of
- * libcrypto is visible in this header.
+ * The libcrypto corner: random bytes, HMAC-SHA256, constant-time compare, cleansing, and the
+ * stored secrets of accounts. A secret is verifiers with a blank between: SCRAM-SHA-256 (RFC
+ * 7677), SCRAM-SHA-1 (RFC 5802), each in the form of RFC 5803
+ * `SCRAM-SHA-256$iterations:salt$StoredKey:ServerKey`; or one crypt(3) hash of an import,
+ * `{CRYPT}$6$...`, which becomes verifiers at the first good login. A password is never kept;
+ * buffers that held one are cleansed here. Nothing of libcrypto is visible in this header.
  */
 #ifndef GATEPOST_AUTH_SECRET_H
 #define GATEPOST_AUTH_SECRET_H
@@ -15,7 +17,7 @@
 #define SECRET_ITERATIONS     10000
 #define SECRET_ITERATIONS_MIN 4096
 #define SECRET_ITERATIONS_MAX 65536 /* Cyrus clients refuse more */
-#define SECRET_VERIFIER_MAX   192
+#define SECRET_VERIFIER_MAX   512   /* all verifiers of a secret, or a hash */
 #define SECRET_PASSWORD_MAX   1024
 
 struct secret_key {
@@ -38,16 +40,24 @@ bool secret_load(const char *dir, struct secret_key *key_out, struct error *erro
  * PBKDF2 "x" and "x\0" are the same password. */
 bool secret_password_is_valid(struct span password);
 
-/* Makes a verifier with a random salt. Takes milliseconds (PBKDF2): never on a loop. False,
- * with the buffer as it was, for a password that is not valid, iterations out of range, or
- * without memory. */
+enum secret_hash { SECRET_SHA1, SECRET_SHA256, SECRET_HASHES };
+
+/* Makes both verifiers, each with a random salt of its own. Takes milliseconds (PBKDF2): never
+ * on a loop. False, with the buffer as it was, for a password that is not valid, iterations out
+ * of range, or without memory. */
 bool secret_verifier_make(struct span password, unsigned iterations, struct buf *verifier_out);
-/* A verifier for an account that does not exist: always the same for the same name, matches no
+/* A secret for an account that does not exist: always the same for the same name, matches no
  * password. */
 bool secret_verifier_fake(const struct secret_key *key, struct span account,
                           unsigned iterations, struct buf *verifier_out);
-/* PBKDF2 against the verifier. False also for a verifier that can not be read (as much time is
- * spent as on a usual one), and at once for a password that is not valid. */
-bool secret_verifier_check(struct span verifier, struct span password);
+/* The verifier for one of the SCRAM mechanisms; empty when the secret has none. */
+struct span secret_verifier_of(struct span secret, enum secret_hash hash);
+/* Is it a hash of crypt(3): sha256, sha512, bcrypt, yescrypt and what else libcrypt knows and
+ * is not weak (no DES, no MD5)? */
+bool secret_is_crypt(struct span secret);
+/* The password against its SCRAM-SHA-256 verifier, else its other one, else its hash. False
+ * also for a secret that can not be read (as much time is spent as on a usual one), and at once
+ * for a password that is not valid. */
+bool secret_verifier_check(struct span secret, struct span password);
 
 #endif

@@ -10,10 +10,14 @@
 #include <stdatomic.h>
 #include <stdio.h>
 
+#include "auth/backend.h"
 #include "auth/gate.h"
+#include "auth/identity.h"
+#include "auth/oauth.h"
 #include "auth/unlock.h"
 #include "proto/arena.h"
 #include "proto/error.h"
+#include "proto/network.h"
 #include "proto/smtp_client.h"
 
 #define CONFIG_RETRY_MAX       32
@@ -24,6 +28,8 @@
 #define CONFIG_POSTMASTERS_MAX 16
 #define CONFIG_UNLOCKERS_MAX   1024
 #define CONFIG_PEERS_MAX       64
+#define CONFIG_DEVICES_MAX     64
+#define CONFIG_NETWORKS_MAX    256 /* of a list */
 
 enum config_tls {
 	CONFIG_TLS_STARTTLS,
@@ -39,11 +45,7 @@ enum config_role {
 enum config_suspended_at { CONFIG_SUSPENDED_AT_MAIL, CONFIG_SUSPENDED_AT_AUTH };
 enum config_unlock_word { CONFIG_UNLOCK_WORD_OPTIONAL, CONFIG_UNLOCK_WORD_REQUIRED };
 
-/* A network in CIDR notation; IPv4 as v4-mapped. */
-struct config_network {
-	unsigned char address[16];
-	unsigned bits; /* of 128 */
-};
+enum config_enrol { CONFIG_ENROL_KNOWN, CONFIG_ENROL_OPEN };
 
 struct config_listener {
 	char *name;
@@ -52,7 +54,7 @@ struct config_listener {
 	unsigned port;
 	enum config_tls tls;
 	enum config_role role;
-	struct config_network *peers; /* role reply: who may connect; at least one */
+	struct network *peers; /* role reply: who may connect; at least one */
 	size_t npeers;
 };
 
@@ -63,6 +65,16 @@ struct config_smarthost {
 	enum smtp_client_tls tls;
 	unsigned connections; /* most links at a time */
 	unsigned mails;       /* most mails over one link */
+};
+
+/* Who can not log in, known by its address. */
+struct config_device {
+	char *name;
+	struct network *address;
+	size_t naddresses;
+	char *account;               /* canonical */
+	struct budget_limits limits; /* count 0: as any account */
+	enum gate_action action;
 };
 
 /* All times in ms, all sizes in bytes. */
@@ -77,6 +89,21 @@ struct config {
 	size_t nlisteners;
 	struct config_smarthost smarthost[CONFIG_SMARTHOSTS_MAX]; /* tried in this order */
 	size_t nsmarthosts;
+	/* authentication; what backend_rules and oauth_rules hold (strings: NULL when not
+	 * given) */
+	struct backend_rules backend; /* domain and timeout filled in, too */
+	char *mechanisms;             /* words with blanks; derived from the back end */
+	char *login_map;              /* a file; NULL: none */
+	struct identity_map map;      /* read from it */
+	enum config_enrol enrol;
+	int64_t cache_time;       /* of a success of an external back end; at most a minute */
+	struct oauth_rules oauth; /* jwks and introspect NULL: none */
+	char *client_ca; /* whose client certificates are EXTERNAL; NULL: none is asked for */
+	struct config_device device[CONFIG_DEVICES_MAX];
+	size_t ndevices;
+	struct gate_device *gate_devices; /* the same, for the gate */
+	struct network *screen_exempt;
+	size_t nscreen_exempt;
 	struct budget_limits limits;
 	struct span *exempt; /* canonical accounts or patterns */
 	size_t nexempt;
@@ -142,8 +169,14 @@ struct gate_rules config_gate_rules(const struct config *config);
 struct suspend_rules config_suspend_rules(const struct config *config);
 struct unlock_rules config_unlock_rules(const struct config *config,
                                         const struct secret_key *key);
-/* Is `address` (16 bytes, IPv4 as v4-mapped) one of the listener's peers? */
-bool config_is_peer(const struct config_listener *listener, const unsigned char address[16]);
+/* The device at this address (16 bytes, IPv4 as v4-mapped), or NULL. */
+const struct config_device *config_device_at(const struct config *config,
+                                             const unsigned char address[16]);
+/* Does somebody else keep the passwords? Then a success is cached for `cache_time` only, and a
+ * session lasts CONFIG_EXTERNAL_SESSION or CONFIG_EXTERNAL_MESSAGES. */
+bool config_is_external(const struct config *config);
+#define CONFIG_EXTERNAL_SESSION  ((int64_t)3600 * 1000)
+#define CONFIG_EXTERNAL_MESSAGES 100
 /* What an admin should think about again, one line ("may_unlock: only role addresses ..."):
  * `gatepost -t` prints it, the daemon logs it. Call with 0, 1, 2 ... until it is false. */
 bool config_warning(const struct config *config, size_t number, char *text_out, size_t size);

@@ -17,9 +17,11 @@ struct login_handler {
 	void (*result)(void *owner, enum sasl_status status, struct span challenge);
 };
 
-/* NULL without memory. `tls_bits` as in sasl_attempt_new. */
-struct login *login_new(struct worker *worker, unsigned tls_bits,
-                        const struct login_handler *handler, void *owner);
+/* NULL without memory. `config` (its login_map) is kept until the login's end; `peer->map` is
+ * set here. */
+struct login *login_new(struct worker *worker, struct config *config,
+                        const struct sasl_peer *peer, const struct login_handler *handler,
+                        void *owner);
 /* False: too many are being checked, answer 454. Bytes are copied and cleansed after use;
  * `initial` may be NULL. */
 bool login_start(struct login *login, struct span mechanism, const struct span *initial);
@@ -27,8 +29,7 @@ bool login_step(struct login *login, struct span response);
 /* A step is in the pool. */
 bool login_is_busy(const struct login *login);
 /* As in auth/sasl.h; not while busy. */
-struct span login_account(const struct login *login);
-struct span login_tried(const struct login *login);
+const struct sasl_attempt *login_attempt(const struct login *login);
 struct span login_mechanism(const struct login *login);
 /* Disposes of it, at once or when its step comes back; no call-back follows. NULL is accepted.
  */

@@ -1,7 +1,7 @@
 /*
  * The one context: pointers only, each owned by main. Shared mutable state is a closed list:
- * SASL's success cache, the census, the configuration and the TLS contexts (ref-counted,
- * swapped under `lock`).
+ * SASL's success cache, the screen, the census, the configuration and the TLS contexts
+ * (ref-counted, swapped under `lock`).
  */
 #ifndef GATEPOST_SERVER_SERVER_H
 #define GATEPOST_SERVER_SERVER_H
@@ -22,6 +22,8 @@ struct listener;
 struct session;
 struct control;
 struct suspension;
+struct screening;
+struct oauth;
 
 /* One event loop for clients, in its own thread. */
 struct worker {
@@ -51,6 +53,8 @@ struct server {
 	struct census *census;
 	struct control *control;
 	struct suspension *suspension;
+	struct screening *screening;
+	struct oauth *oauth; /* NULL: none is configured */
 	struct secret_key key;
 	struct worker *workers;
 	size_t nworkers;

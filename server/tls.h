@@ -14,9 +14,10 @@
 struct tls_context;
 
 /* NULL with a sentence that names the file and the fault (missing, unreadable, no PEM, key does
- * not match, expired). */
+ * not match, expired). `client_ca` (PEM; NULL: none) signs client certificates for EXTERNAL:
+ * one is asked for, never required, and one that can not be verified is as none. */
 struct tls_context *tls_context_server(const char *certificate, const char *key,
-                                       struct error *error);
+                                       const char *client_ca, struct error *error);
 /* For links to a smarthost: opportunistic, nothing is verified, the cipher is logged. */
 struct tls_context *tls_context_client(struct error *error);
 struct tls_context *tls_context_ref(struct tls_context *context);
@@ -61,6 +62,15 @@ bool tls_output(struct tls *tls, struct buf *out);
 const char *tls_cipher(const struct tls *tls);
 const char *tls_version(const struct tls *tls);
 unsigned tls_bits(const struct tls *tls);
+/* Channel bindings for SCRAM-PLUS, appended: RFC 9266 (TLS 1.2 only with extended master
+ * secret) and RFC 5929 4 (the hash of our certificate). False, nothing appended, where there is
+ * none. */
+bool tls_binding_exporter(const struct tls *tls, struct buf *out);
+bool tls_binding_end_point(const struct tls *tls, struct buf *out);
+/* The name in the client's verified certificate, appended: the first rfc822Name of its
+ * subjectAltName, else the emailAddress, else the commonName of its subject; a name with
+ * control bytes or a NUL is none. False when there is no certificate, or no name. */
+bool tls_client_name(const struct tls *tls, struct buf *out);
 /* Why FAILED, for the log; "wrong version number" for clear text on a TLS port. Lives with
  * `tls`. */
 const char *tls_reason(const struct tls *tls);

@@ -9,8 +9,8 @@
 #include "store/store.h"
 
 struct account {
-	struct span secret;   /* SCRAM verifier */
-	struct span limits;   /* packed budget limits; empty: the configured ones */
+	struct span secret; /* verifiers, as auth/secret.h makes them; empty: no own password */
+	struct span limits; /* packed budget limits; empty: the configured ones */
 	int64_t created_wall; /* ms since 1970 */
 	int64_t changed_wall; /* of the secret */
 };

@@ -39,6 +39,7 @@ enum queue_kind {
 	QUEUE_NOTICE_SUSPENDED, /* an account was stopped: with the token */
 	QUEUE_NOTICE_ENDED,     /* what an answer, or the admin, did */
 	QUEUE_NOTICE_IGNORED,   /* a right token came with an answer that did not count */
+	QUEUE_NOTICE_EVENT,     /* something about logins; its note says all, incident 0 */
 };
 
 struct queue_entry {

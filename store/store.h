@@ -34,6 +34,8 @@ enum store_table {
 	STORE_BODY,     /* id, row number -> up to 16,368 bytes */
 	STORE_INCIDENT, /* number -> a suspension */
 	STORE_JOURNAL,  /* T, id -> what happened */
+	STORE_APPPASS,  /* account, 0, name -> an app password */
+	STORE_SCREEN,   /* network -> a block */
 	STORE_TABLES,
 };
 
