@@ -1,7 +1,5 @@
 #include "auth/secret.h"
 
-#include "proto/base64.h"
-
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -14,20 +12,6 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-#define SALT_BYTES 16
-#define SALT_MAX   64
-#define SCHEME     SPAN_LIT("SCRAM-SHA-256$")
-
-struct verifier {
-	unsigned iterations;
-	unsigned char salt[SALT_MAX];
-	size_t salt_len;
-	/* RFC 5802 section 3: H(HMAC(SaltedPassword, "Client Key")), HMAC(SaltedPassword,
-	 * "Server Key"). */
-	unsigned char stored[SECRET_BYTES];
-	unsigned char server[SECRET_BYTES];
-};
 
 /* Bytes we can not have, or a libcrypto without SHA-256: going on would be guessing. */
 static void require(bool ok)
@@ -60,7 +44,6 @@ bool secret_equal(const void *a, const void *b, size_t n)
 /* Fetching an algorithm costs more than using it: done once; a thread copies the template,
  * which nobody writes. */
 static EVP_MAC_CTX *hmac_template;
-static EVP_MD *sha256;
 
 static void fetch(void)
 {
@@ -70,8 +53,7 @@ static void fetch(void)
 		OSSL_PARAM_construct_end(),
 	};
 	EVP_MAC *mac = EVP_MAC_fetch(NULL, "HMAC", NULL);
-	sha256 = EVP_MD_fetch(NULL, "SHA256", NULL);
-	require(mac && sha256);
+	require(mac);
 	hmac_template = EVP_MAC_CTX_new(mac);
 	require(hmac_template && EVP_MAC_CTX_set_params(hmac_template, params));
 	EVP_MAC_free(mac);
@@ -115,15 +97,6 @@ void secret_hmac(const struct secret_key *key, const struct span *parts, size_t 
 		hmac_add(ctx, span_of(len, sizeof len));
 		hmac_add(ctx, parts[i]);
 	}
-	hmac_end(ctx, digest_out);
-}
-
-/* As RFC 2104 has it, nothing added: what SCRAM speaks. */
-static void hmac_plain(const unsigned char key[SECRET_BYTES], struct span bytes,
-                       unsigned char digest_out[SECRET_BYTES])
-{
-	EVP_MAC_CTX *ctx = hmac_begin(key);
-	hmac_add(ctx, bytes);
 	hmac_end(ctx, digest_out);
 }
 
@@ -213,164 +186,4 @@ bool secret_load(const char *dir, struct secret_key *key_out, struct error *erro
 out:
 	buf_done(&path);
 	return ok;
-}
-
-/* ---- SCRAM verifiers ---- */
-
-bool secret_password_is_valid(struct span password)
-{
-	return password.len > 0 && password.len <= SECRET_PASSWORD_MAX &&
-	       span_find(password, '\0') == password.len &&
-	       span_find(password, '\r') == password.len &&
-	       span_find(password, '\n') == password.len;
-}
-
-/* Fills in the keys of `v` from its salt and iterations. False without memory. */
-static bool verifier_derive(struct verifier *v, struct span password)
-{
-	unsigned char salted[SECRET_BYTES];
-	unsigned char client[SECRET_BYTES];
-	fetch_once();
-	bool ok = PKCS5_PBKDF2_HMAC(password.ptr, (int)password.len, v->salt, (int)v->salt_len,
-	                            (int)v->iterations, sha256, sizeof salted, salted) == 1;
-	if (ok) {
-		hmac_plain(salted, SPAN_LIT("Client Key"), client);
-		hmac_plain(salted, SPAN_LIT("Server Key"), v->server);
-		require(EVP_Digest(client, sizeof client, v->stored, NULL, sha256, NULL));
-	}
-	secret_cleanse(salted, sizeof salted);
-	secret_cleanse(client, sizeof client);
-	return ok;
-}
-
-static bool verifier_write(const struct verifier *v, struct buf *out)
-{
-	struct buf text = { .cap = SECRET_VERIFIER_MAX };
-	buf_put(&text, SCHEME);
-	buf_printf(&text, "%u:", v->iterations);
-	base64_encode(span_of(v->salt, v->salt_len), &text);
-	buf_put_byte(&text, '$');
-	base64_encode(span_of(v->stored, sizeof v->stored), &text);
-	buf_put_byte(&text, ':');
-	base64_encode(span_of(v->server, sizeof v->server), &text);
-	bool ok = !text.failed && buf_put(out, buf_span(&text));
-	secret_cleanse(text.ptr, text.len);
-	buf_done(&text);
-	return ok;
-}
-
-/* Cuts what stands before `end` off the front of `rest`. False when `end` is not there. */
-static bool take_until(struct span *rest, char end, struct span *piece_out)
-{
-	size_t at = span_find(*rest, end);
-	if (at == rest->len) {
-		return false;
-	}
-	*piece_out = span_first(*rest, at);
-	*rest = span_from(*rest, at + 1);
-	return true;
-}
-
-static bool read_iterations(struct span digits, unsigned *iterations_out)
-{
-	unsigned n = 0;
-	for (size_t i = 0; i < digits.len; i++) {
-		if (digits.ptr[i] < '0' || digits.ptr[i] > '9' || n > SECRET_ITERATIONS_MAX) {
-			return false;
-		}
-		n = n * 10 + (unsigned)(digits.ptr[i] - '0');
-	}
-	*iterations_out = n;
-	return n >= SECRET_ITERATIONS_MIN && n <= SECRET_ITERATIONS_MAX;
-}
-
-/* Between `min` and `max` bytes of base64. */
-static bool read_base64(struct span text, unsigned char *bytes_out, size_t min, size_t max,
-                        size_t *len_out)
-{
-	struct buf bytes = { .cap = max };
-	bool ok = base64_decode(text, &bytes) && bytes.len >= min;
-	if (ok) {
-		memcpy(bytes_out, bytes.ptr, bytes.len);
-		*len_out = bytes.len;
-	}
-	secret_cleanse(bytes.ptr, bytes.len);
-	buf_done(&bytes);
-	return ok;
-}
-
-static bool verifier_read(struct span text, struct verifier *v_out)
-{
-	struct span rest = text;
-	struct span iterations;
-	struct span salt;
-	struct span stored;
-	size_t len;
-	if (!span_starts_nocase(text, SCHEME)) {
-		return false;
-	}
-	rest = span_from(text, SCHEME.len);
-	return take_until(&rest, ':', &iterations) && take_until(&rest, '$', &salt) &&
-	       take_until(&rest, ':', &stored) &&
-	       read_iterations(iterations, &v_out->iterations) &&
-	       read_base64(salt, v_out->salt, 1, SALT_MAX, &v_out->salt_len) &&
-	       read_base64(stored, v_out->stored, SECRET_BYTES, SECRET_BYTES, &len) &&
-	       read_base64(rest, v_out->server, SECRET_BYTES, SECRET_BYTES, &len);
-}
-
-bool secret_verifier_make(struct span password, unsigned iterations, struct buf *verifier_out)
-{
-	if (!secret_password_is_valid(password) || iterations < SECRET_ITERATIONS_MIN ||
-	    iterations > SECRET_ITERATIONS_MAX) {
-		return false;
-	}
-	struct verifier v = { .iterations = iterations, .salt_len = SALT_BYTES };
-	secret_random(v.salt, v.salt_len);
-	bool ok = verifier_derive(&v, password) && verifier_write(&v, verifier_out);
-	secret_cleanse(&v, sizeof v);
-	return ok;
-}
-
-bool secret_verifier_fake(const struct secret_key *key, struct span account,
-                          unsigned iterations, struct buf *verifier_out)
-{
-	struct verifier v = { .iterations = iterations, .salt_len = SALT_BYTES };
-	unsigned char salt[SECRET_BYTES];
-	const struct {
-		struct span use;
-		unsigned char *digest;
-	} part[] = {
-		{ SPAN_LIT("fake salt"), salt },
-		{ SPAN_LIT("fake stored key"), v.stored },
-		{ SPAN_LIT("fake server key"), v.server },
-	};
-	for (size_t i = 0; i < COUNT(part); i++) {
-		const struct span parts[] = { part[i].use, account };
-		secret_hmac(key, parts, COUNT(parts), part[i].digest);
-	}
-	memcpy(v.salt, salt, SALT_BYTES);
-	bool ok = verifier_write(&v, verifier_out);
-	secret_cleanse(&v, sizeof v);
-	return ok;
-}
-
-bool secret_verifier_check(struct span verifier, struct span password)
-{
-	if (!secret_password_is_valid(password)) {
-		return false;
-	}
-	struct verifier want = { .iterations = 0 };
-	bool readable = verifier_read(verifier, &want);
-	if (!readable) {
-		want = (struct verifier){ .iterations = SECRET_ITERATIONS,
-			                  .salt_len = SALT_BYTES };
-	}
-	struct verifier got = { .iterations = want.iterations, .salt_len = want.salt_len };
-	memcpy(got.salt, want.salt, sizeof got.salt);
-	bool derived = verifier_derive(&got, password);
-	bool stored = secret_equal(got.stored, want.stored, SECRET_BYTES);
-	bool server = secret_equal(got.server, want.server, SECRET_BYTES);
-	secret_cleanse(&want, sizeof want);
-	secret_cleanse(&got, sizeof got);
-	return readable && derived && stored && server;
 }

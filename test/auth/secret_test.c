@@ -21,6 +21,18 @@
 	"WG5d8oPm3OtcPnkdi4Uo7BkeZkBFzpcXkuLmtbsT4qY=:" \
 	"wfPLwcE6nTWhTAmQ7tl2KeoiWGPlZqQxSrmfPwDl2dU="
 
+/* RFC 5802 section 5: the same user and password. */
+#define PENCIL1 \
+	"SCRAM-SHA-1$4096:QSXCR+Q6sek8bf92$" \
+	"6dlGYMOdZcOPutkcNY8U2g7vK9Y=:D+CSWLOshSulAsxiupA+qs2/fTE="
+
+#define CRYPT_SHA512 \
+	"{CRYPT}$6$saltsalt$rD9fW1BwIrjB90WCgCTdIQc3phTBhf04I6Iw/X" \
+	"lgKD9E9aEbzqGZipjiFxGo/4wWXDA6jV6/vZO.kKdDSfUJb0"
+#define CRYPT_SHA256   "{CRYPT}$5$saltsalt$hl9BvcGsj7AkON13nbqeQHDgRpHyFxt7WDzLoS.OCQ/"
+#define CRYPT_BCRYPT   "{CRYPT}$2b$05$abcdefghijklmnopqrstuu680Yiaj5hFUaJTH/rTAcbA2PQEGfiZu"
+#define CRYPT_YESCRYPT "{CRYPT}$y$j75$saltsaltsalt$4Cu8tzilZXyFLHCIGnuzEv2fKGdQmOqyPZfhuC.NiaA"
+
 static void checks_verifiers(void **state)
 {
 	(void)state;
@@ -41,11 +53,35 @@ static void checks_verifiers(void **state)
 		{ "no verifier", SPAN_LIT(""), SPAN_LIT("pencil"), false },
 		{ "empty span", { NULL, 0 }, SPAN_LIT("pencil"), false },
 		{ "scheme only", SPAN_LIT("SCRAM-SHA-256$"), SPAN_LIT("pencil"), false },
-		{ "other scheme",
+		{ "keys of the other scheme",
 		  SPAN_LIT("SCRAM-SHA-1$4096:W22ZaJ0SNY7soEsUEjb6gQ==$"
 		           "WG5d8oPm3OtcPnkdi4Uo7BkeZkBFzpcXkuLmtbsT4qY=:"
 		           "wfPLwcE6nTWhTAmQ7tl2KeoiWGPlZqQxSrmfPwDl2dU="),
 		  SPAN_LIT("pencil"), false },
+		{ "RFC 5802", SPAN_LIT(PENCIL1), SPAN_LIT("pencil"), true },
+		{ "RFC 5802, wrong", SPAN_LIT(PENCIL1), SPAN_LIT("pencils"), false },
+		{ "both", SPAN_LIT(PENCIL1 " " PENCIL), SPAN_LIT("pencil"), true },
+		{ "both, the better one decides",
+		  SPAN_LIT(PENCIL1 " SCRAM-SHA-256$4096:W22ZaJ0SNY7soEsUEjb6gQ==$"
+		                   "AG5d8oPm3OtcPnkdi4Uo7BkeZkBFzpcXkuLmtbsT4qY=:"
+		                   "wfPLwcE6nTWhTAmQ7tl2KeoiWGPlZqQxSrmfPwDl2dU="),
+		  SPAN_LIT("pencil"), false },
+		{ "one broken, one good", SPAN_LIT(PENCIL1 " SCRAM-SHA-256$oops"),
+		  SPAN_LIT("pencil"), true },
+		/* openssl passwd, mkpasswd: other tools' hashes of "pencil" */
+		{ "sha512", SPAN_LIT(CRYPT_SHA512), SPAN_LIT("pencil"), true },
+		{ "sha512, wrong", SPAN_LIT(CRYPT_SHA512), SPAN_LIT("pencil "), false },
+		{ "sha256", SPAN_LIT(CRYPT_SHA256), SPAN_LIT("pencil"), true },
+		{ "bcrypt", SPAN_LIT(CRYPT_BCRYPT), SPAN_LIT("pencil"), true },
+		{ "bcrypt, wrong", SPAN_LIT(CRYPT_BCRYPT), SPAN_LIT("Pencil"), false },
+		{ "yescrypt", SPAN_LIT(CRYPT_YESCRYPT), SPAN_LIT("pencil"), true },
+		{ "yescrypt, wrong", SPAN_LIT(CRYPT_YESCRYPT), SPAN_LIT("pencil\\"), false },
+		{ "cut hash", { CRYPT_SHA512, sizeof CRYPT_SHA512 - 2 },
+		  SPAN_LIT("pencil"), false },
+		{ "hash without its method", SPAN_LIT("{CRYPT}$6$"), SPAN_LIT("pencil"),
+		  false },
+		{ "DES is no more", SPAN_LIT("{CRYPT}abJnggxhB/yWI"), SPAN_LIT("pencil"),
+		  false },
 		{ "few iterations",
 		  SPAN_LIT("SCRAM-SHA-256$1:W22ZaJ0SNY7soEsUEjb6gQ==$"
 		           "WG5d8oPm3OtcPnkdi4Uo7BkeZkBFzpcXkuLmtbsT4qY=:"
