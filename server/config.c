@@ -152,6 +152,8 @@ struct suspend_rules config_suspend_rules(const struct config *config)
 struct gate_rules config_gate_rules(const struct config *config)
 {
 	return (struct gate_rules){ .limits = config->limits,
+		                    .devices = config->gate_devices,
+		                    .ndevices = config->ndevices,
 		                    .exempt = config->exempt,
 		                    .nexempt = config->nexempt,
 		                    .suspend = config_suspend_rules(config) };
@@ -169,21 +171,21 @@ struct unlock_rules config_unlock_rules(const struct config *config,
 	};
 }
 
-bool config_is_peer(const struct config_listener *listener, const unsigned char address[16])
+const struct config_device *config_device_at(const struct config *config,
+                                             const unsigned char address[NETWORK_ADDRESS_BYTES])
 {
-	for (size_t i = 0; i < listener->npeers; i++) {
-		const struct config_network *peer = &listener->peers[i];
-		unsigned whole = peer->bits / 8;
-		unsigned rest = peer->bits % 8;
-		bool same = memcmp(address, peer->address, whole) == 0;
-		if (same && rest) {
-			same = (address[whole] ^ peer->address[whole]) >> (8 - rest) == 0;
-		}
-		if (same) {
-			return true;
+	for (size_t i = 0; i < config->ndevices; i++) {
+		const struct config_device *device = &config->device[i];
+		if (network_any_contains(device->address, device->naddresses, address)) {
+			return device;
 		}
 	}
-	return false;
+	return NULL;
+}
+
+bool config_is_external(const struct config *config)
+{
+	return config->backend.kind != BACKEND_INTERNAL;
 }
 
 /* ---- warnings ---- */
@@ -236,6 +238,22 @@ static bool anybody(const struct config *config)
 	return false;
 }
 
+/* A bind over the network without TLS. */
+static bool clear_ldap(const struct config *config)
+{
+	static const char *const near[] = { "ldap://127.", "ldap://[::1]", "ldap://localhost" };
+	const struct backend_rules *backend = &config->backend;
+	if (backend->kind != BACKEND_LDAP || backend->ldap.starttls) {
+		return false;
+	}
+	for (size_t i = 0; i < COUNT(near); i++) {
+		if (span_starts_nocase(span_str(backend->ldap.uri), span_str(near[i]))) {
+			return false;
+		}
+	}
+	return span_starts_nocase(span_str(backend->ldap.uri), SPAN_LIT("ldap://"));
+}
+
 static const struct {
 	bool (*holds)(const struct config *config);
 	const char *text;
@@ -249,6 +267,8 @@ static const struct {
 	{ anybody,
 	  "may_unlock: a pattern that ends in * lets in senders of any domain: whoever "
 	  "gets hold of a notice may end the suspension" },
+	{ clear_ldap,
+	  "ldap_uri: passwords go to the server in clear: ldaps://, or ldap_starttls = yes" },
 };
 
 bool config_warning(const struct config *config, size_t number, char *text_out, size_t size)

@@ -92,9 +92,16 @@ struct config {
 	/* authentication; what backend_rules and oauth_rules hold (strings: NULL when not
 	 * given) */
 	struct backend_rules backend; /* domain and timeout filled in, too */
-	char *mechanisms;             /* words with blanks; derived from the back end */
-	char *login_map;              /* a file; NULL: none */
-	struct identity_map map;      /* read from it */
+	struct span *mechanism;       /* as given; none: what the back end can serve */
+	size_t nmechanisms;
+	char *mechanisms;         /* words with blanks, derived if need be */
+	unsigned sql_engine;      /* of backend.sql.engine: a number of its words */
+	unsigned ldap_starttls;   /* the same of backend.ldap.starttls */
+	char *ldap_password_file; /* whose first line is backend.ldap.password */
+	char *sql_password_file;  /* the same */
+	char *oauth_secret_file;  /* of oauth.client_secret */
+	char *login_map;          /* a file; NULL: none */
+	struct identity_map map;  /* read from it */
 	enum config_enrol enrol;
 	int64_t cache_time;       /* of a success of an external back end; at most a minute */
 	struct oauth_rules oauth; /* jwks and introspect NULL: none */

@@ -18,8 +18,9 @@ static void write_block(enum config_block block, const char *title, const void *
 	buf_printf(out, "%s %s%s{", config_blocks[block].name, title, title[0] ? " " : "");
 	for (size_t i = 0; i < config_nrows; i++) {
 		const struct config_row *row = &config_rows[i];
-		bool empty = row->type->count && row->block == block &&
-		             row->type->count(row, object) == 0;
+		bool empty = row->block == block &&
+		             (!config_row_is_set(row, object) ||
+		              (row->type->count && row->type->count(row, object) == 0));
 		if (row->block == block && !empty) {
 			buf_put_byte(out, ' ');
 			config_row_write(row, object, out);
@@ -39,6 +40,9 @@ static void write_blocks(const struct config *config, enum config_block block, s
 	}
 	for (size_t i = 0; block == CONFIG_SMARTHOST && i < config->nsmarthosts; i++) {
 		write_block(block, config->smarthost[i].name, &config->smarthost[i], out);
+	}
+	for (size_t i = 0; block == CONFIG_DEVICE && i < config->ndevices; i++) {
+		write_block(block, config->device[i].name, &config->device[i], out);
 	}
 }
 
@@ -101,9 +105,41 @@ void config_print(const struct config *config, FILE *out)
 bool config_needs_restart(const struct config *old, const struct config *new, char *keys_out,
                           size_t size)
 {
-	static const char *const fixed[] = { "listen", "workers", "data_dir", "control",
-		                             "user" };
-	struct buf keys = { .cap = 128 };
+	/* Those of logins: Cyrus is told once a process. */
+	static const char *const fixed[] = {
+		"listen",
+		"workers",
+		"data_dir",
+		"control",
+		"user",
+		"domain",
+		"auth",
+		"mechanisms",
+		"auth_socket",
+		"auth_service",
+		"auth_timeout",
+		"sasldb",
+		"sql_engine",
+		"sql_database",
+		"sql_host",
+		"sql_user",
+		"sql_select",
+		"ldap_uri",
+		"ldap_starttls",
+		"ldap_ca",
+		"ldap_bind_dn",
+		"ldap_base",
+		"ldap_filter",
+		"ldap_account",
+		"oauth_jwks",
+		"oauth_issuer",
+		"oauth_audience",
+		"oauth_claim",
+		"oauth_introspect",
+		"oauth_client_id",
+		"oauth_ca",
+	};
+	struct buf keys = { .cap = 512 };
 	for (size_t i = 0; i < COUNT(fixed); i++) {
 		struct buf ignored = { .cap = TEXT_MAX };
 		if (write_difference(old, new, fixed[i], &ignored)) {
@@ -136,7 +172,9 @@ static void write_default(const struct config_row *row, struct buf *out)
 	struct config config = { 0 };
 	struct config_listener listener = { 0 };
 	struct config_smarthost smarthost = { 0 };
-	void *const object[CONFIG_BLOCKS] = { &config, &config, &listener, &smarthost };
+	struct config_device device = { 0 };
+	void *const object[CONFIG_BLOCKS] = { &config, &config, &listener, &smarthost,
+		                              &device };
 	struct buf line = { .cap = TEXT_MAX };
 	arena_init(&config.memory, TEXT_MAX);
 	if (config_row_init(row, &config.memory, object[row->block], false)) {

@@ -19,6 +19,11 @@ const struct config_block_info config_blocks[CONFIG_BLOCKS] = {
 	[CONFIG_SMARTHOST] = { "smarthost", CONFIG_SMARTHOSTS_MAX,
 	                       "Where accepted mail goes, at least one; several are tried in "
 	                       "the order given." },
+	[CONFIG_DEVICE] = { "device", CONFIG_DEVICES_MAX,
+	                    "A machine that can not log in, known by its address: it may send "
+	                    "as "
+	                    "an account, without AUTH and without TLS, and is counted and "
+	                    "stopped as any account is." },
 };
 
 #define TOP(field)          CONFIG_TOP, #field
@@ -27,6 +32,8 @@ const struct config_block_info config_blocks[CONFIG_BLOCKS] = {
 #define AT_LISTEN(field)    offsetof(struct config_listener, field)
 #define SMARTHOST(field)    CONFIG_SMARTHOST, #field
 #define AT_SMARTHOST(field) offsetof(struct config_smarthost, field)
+#define DEVICE(field)       CONFIG_DEVICE, #field
+#define AT_DEVICE(field)    offsetof(struct config_device, field)
 #define LIST                0 /* these types know their fields */
 
 const struct config_row config_rows[] = {
@@ -52,6 +59,9 @@ const struct config_row config_rows[] = {
 	{ CONFIG_TLS, "key", &config_type_path, AT(key), .initial = "/etc/gatepost/key.pem",
 	  .sentence =
 	      "Its private key, PEM; user must be able to read it (0640 root:gatepost)." },
+	{ CONFIG_TLS, "client_ca", &config_type_path, AT(client_ca), .derived = "none",
+	  .sentence = "Who signs client certificates, PEM: with one, a client may log in by "
+	              "EXTERNAL as the mail address in it. None is required of anybody." },
 
 	{ LISTEN(address), &config_type_addresses, LIST, 1, CONFIG_ADDRESSES_MAX,
 	  "0.0.0.0 ::", .sentence = "Numeric IPv4 and IPv6 addresses." },
@@ -63,7 +73,8 @@ const struct config_row config_rows[] = {
 	{ LISTEN(role), &config_type_word, AT_LISTEN(role), .initial = "submission",
 	  .words = "submission|reply",
 	  .sentence = "Mail of users, or answers to notices and nothing else." },
-	{ LISTEN(peers), &config_type_networks, LIST, 0, CONFIG_PEERS_MAX, "",
+	{ LISTEN(peers), &config_type_networks, AT_LISTEN(peers), 0, CONFIG_PEERS_MAX, "",
+	  .count_offset = AT_LISTEN(npeers),
 	  .sentence = "With role = reply, and only then: who may connect, addresses and "
 	              "networks: { \"127.0.0.1/32\", \"::1\" }." },
 
@@ -79,7 +90,112 @@ const struct config_row config_rows[] = {
 	{ SMARTHOST(mails), &config_type_unsigned, AT_SMARTHOST(mails), 1, 100000, "100",
 	  .sentence = "Most messages over one connection." },
 
-	{ TOP(limits), &config_type_limits, LIST, 0, BUDGET_LIMITS_MAX, "500/30m 2000/24h",
+	{ DEVICE(address), &config_type_networks, AT_DEVICE(address), 1, CONFIG_NETWORKS_MAX,
+	  .count_offset = AT_DEVICE(naddresses),
+	  .sentence = "Where it is: addresses and networks of its own." },
+	{ DEVICE(account), &config_type_account, AT_DEVICE(account),
+	  .sentence = "Who it is; the account is made if need be, and needs no password." },
+	{ DEVICE(limits), &config_type_limits, AT_DEVICE(limits), 0, BUDGET_LIMITS_MAX,
+	  .derived = "those of any account", .sentence = "Its limits." },
+	{ DEVICE(action), &config_type_word, AT_DEVICE(action), .initial = "suspend",
+	  .words = "suspend|defer",
+	  .sentence =
+	      "What happens at the limit: it is suspended, or its mail is deferred until "
+	      "there is room again." },
+
+	{ CONFIG_TOP, "auth", &config_type_word, AT(backend.kind), .initial = "internal",
+	  .words = "internal|saslauthd|sasldb|ldap|sql|dovecot",
+	  .sentence = "Who keeps the passwords: Gatepost itself (gatepostctl account add), or "
+	              "who knows them already." },
+	{ TOP(mechanisms), &config_type_words, AT(mechanism), 1, 16,
+	  .derived =
+	      "all that auth can serve; EXTERNAL with client_ca, OAUTHBEARER and XOAUTH2 "
+	      "with oauth_jwks or oauth_introspect",
+	  .words = "PLAIN|LOGIN|SCRAM-SHA-1|SCRAM-SHA-256|SCRAM-SHA-1-PLUS|SCRAM-SHA-256-PLUS|"
+	           "EXTERNAL|OAUTHBEARER|XOAUTH2",
+	  .sentence = "The SASL mechanisms that are offered, and no others:",
+	  .count_offset = AT(nmechanisms) },
+	{ TOP(login_map), &config_type_path, AT(login_map), .derived = "none",
+	  .sentence = "A file of lines \"TYPED ACCOUNT\", in each at most one *, of which the "
+	              "first that fits says whose a typed name is; used where the back end "
+	              "returns no name. Read at each reload." },
+	{ TOP(enrol), &config_type_word, AT(enrol), .initial = "known", .words = "known|open",
+	  .sentence =
+	      "A good login of somebody who is no account here yet: refused for now, with "
+	      "a notice, or made one." },
+	{ TOP(cache_time), &config_type_duration, AT(cache_time), 0, 1 * MINUTE, "1m",
+	  .sentence =
+	      "How long a right password is believed without asking the back end again." },
+	{ CONFIG_TOP, "auth_socket", &config_type_socket, AT(backend.socket),
+	  .derived = "/run/saslauthd/mux or /run/dovecot/auth-client",
+	  .sentence = "The socket of saslauthd or of Dovecot." },
+	{ CONFIG_TOP, "auth_service", &config_type_text, AT(backend.service), 0, 64, "smtp",
+	  .sentence = "auth = saslauthd: the PAM service." },
+	{ CONFIG_TOP, "sasldb", &config_type_path, AT(backend.sasldb),
+	  .initial = "/etc/sasldb2", .sentence = "auth = sasldb: the file." },
+	{ CONFIG_TOP, "ldap_uri", &config_type_text, AT(backend.ldap.uri), 0, 1000,
+	  .derived = "none", .sample = "ldaps://ldap.example.org",
+	  .sentence = "auth = ldap: the server, or several with blanks between." },
+	{ CONFIG_TOP, "ldap_starttls", &config_type_word, AT(ldap_starttls), .initial = "no",
+	  .words = "no|yes", .sentence = "STARTTLS on ldap://." },
+	{ CONFIG_TOP, "ldap_ca", &config_type_path, AT(backend.ldap.ca),
+	  .derived = "the system's", .sentence = "Who signs the server's certificate, PEM." },
+	{ CONFIG_TOP, "ldap_bind_dn", &config_type_text, AT(backend.ldap.bind_dn), 0, 1000,
+	  .derived = "anonymous", .sentence = "Who looks for the user." },
+	{ TOP(ldap_password_file), &config_type_path, AT(ldap_password_file), .derived = "none",
+	  .sentence = "Whose first line is the password of ldap_bind_dn." },
+	{ CONFIG_TOP, "ldap_base", &config_type_text, AT(backend.ldap.base), 0, 1000,
+	  .derived = "none", .sentence = "Where users are looked for." },
+	{ CONFIG_TOP, "ldap_filter", &config_type_text, AT(backend.ldap.filter), 0, 1000,
+	  "(|(mail=%u)(uid=%u))",
+	  .sentence =
+	      "How: %u is the typed name, %n what is before its @, %d what is behind. The "
+	      "password is checked by a bind as the entry that is found." },
+	{ CONFIG_TOP, "ldap_account", &config_type_text, AT(backend.ldap.account), 0, 100,
+	  "mail",
+	  .sentence =
+	      "The attribute that names the account; \"\" is none: the typed name does, "
+	      "by login_map." },
+	{ CONFIG_TOP, "sql_engine", &config_type_word, AT(sql_engine), .initial = "sqlite3",
+	  .words = "sqlite3|mysql|pgsql", .sentence = "auth = sql: Cyrus's sql plugin." },
+	{ CONFIG_TOP, "sql_database", &config_type_text, AT(backend.sql.database), 0, 1000,
+	  .derived = "none", .sentence = "The database; of sqlite3 the file." },
+	{ CONFIG_TOP, "sql_host", &config_type_text, AT(backend.sql.host), 0, 255,
+	  .derived = "none", .sentence = "Where it is, host or host:port." },
+	{ CONFIG_TOP, "sql_user", &config_type_text, AT(backend.sql.user), 0, 255,
+	  .derived = "none", .sentence = "Who asks." },
+	{ TOP(sql_password_file), &config_type_path, AT(sql_password_file), .derived = "none",
+	  .sentence = "Whose first line is his password." },
+	{ CONFIG_TOP, "sql_select", &config_type_text, AT(backend.sql.select), 0, 1000,
+	  .derived = "none",
+	  .sentence = "The query for a password in clear: %u is the user, %r the realm, %p the "
+	              "property: \"SELECT password FROM users WHERE name = '%u@%r'\"." },
+	{ CONFIG_TOP, "oauth_jwks", &config_type_path, AT(oauth.jwks), .derived = "none",
+	  .sentence =
+	      "OAUTHBEARER and XOAUTH2: the keys of who signs tokens, a JWKS file; read "
+	      "again when it changes." },
+	{ CONFIG_TOP, "oauth_introspect", &config_type_text, AT(oauth.introspect), 0, 1000,
+	  .derived = "none",
+	  .sentence =
+	      "The same, by asking at each login: an introspection endpoint, https://." },
+	{ CONFIG_TOP, "oauth_issuer", &config_type_text, AT(oauth.issuer), 0, 1000,
+	  .derived = "none", .sentence = "The iss of good tokens; needed with oauth_jwks." },
+	{ CONFIG_TOP, "oauth_audience", &config_type_text, AT(oauth.audience), 0, 1000,
+	  .derived = "none", .sentence = "The aud of tokens for us; needed with oauth_jwks." },
+	{ CONFIG_TOP, "oauth_claim", &config_type_text, AT(oauth.claim), 0, 100, "email",
+	  .sentence = "The claim that names the account." },
+	{ CONFIG_TOP, "oauth_client_id", &config_type_text, AT(oauth.client_id), 0, 255,
+	  .derived = "none", .sentence = "Who we are to the endpoint." },
+	{ TOP(oauth_secret_file), &config_type_path, AT(oauth_secret_file), .derived = "none",
+	  .sentence = "Whose first line is our secret there." },
+	{ CONFIG_TOP, "oauth_ca", &config_type_path, AT(oauth.ca), .derived = "the system's",
+	  .sentence = "Who signs the endpoint's certificate, PEM." },
+	{ TOP(screen_exempt), &config_type_networks, AT(screen_exempt), 0, CONFIG_NETWORKS_MAX,
+	  "", .count_offset = AT(nscreen_exempt),
+	  .sentence = "Networks whose failed logins are not counted: { \"10.0.0.0/8\" }." },
+
+	{ TOP(limits), &config_type_limits, AT(limits), 0, BUDGET_LIMITS_MAX,
+	  "500/30m 2000/24h",
 	  .sentence = "Recipients an account may write to in a window, all of which must be "
 	              "kept; {} is "
 	              "no limit. An account may have its own (gatepostctl account limit)." },

@@ -7,7 +7,14 @@
 
 #include "server/config.h"
 
-enum config_block { CONFIG_TOP, CONFIG_TLS, CONFIG_LISTEN, CONFIG_SMARTHOST, CONFIG_BLOCKS };
+enum config_block {
+	CONFIG_TOP,
+	CONFIG_TLS,
+	CONFIG_LISTEN,
+	CONFIG_SMARTHOST,
+	CONFIG_DEVICE,
+	CONFIG_BLOCKS
+};
 
 struct config_block_info {
 	const char *name; /* "" is the file itself */
@@ -22,14 +29,13 @@ struct config_value {
 	struct span text;
 	int64_t number;
 	struct budget_limit limit;
-	struct config_network network;
+	struct network network;
 };
 
 /* Where a value goes: value `index` of `count` into the row's field of `object`. */
 struct config_slot {
 	struct arena *memory;
-	void *
-	    object; /* struct config, config_listener or config_smarthost, by the row's block */
+	void *object; /* struct config, config_listener ..., by the row's block */
 	size_t index, count;
 };
 
@@ -56,17 +62,17 @@ struct config_row {
 	const char
 	    *derived; /* no fixed default: what it is instead. Neither: the key must be given */
 	const char *sample; /* what the sample file says */
-	const char *words;  /* "a|b" for config_type_word, in the order of the enum */
+	const char *words;  /* "a|b" for config_type_word(s), in the order of the enum */
 	const char *sentence;
-	size_t count_offset; /* of a list of spans: its length */
+	size_t count_offset; /* of a list of spans or networks: its length */
 };
 
 extern const struct config_type config_type_integer, config_type_unsigned, config_type_size,
     config_type_duration, config_type_word, config_type_hostname, config_type_domain,
     config_type_path, config_type_socket, config_type_user, config_type_host,
     config_type_addresses, config_type_networks, config_type_limits, config_type_patterns,
-    config_type_mailboxes, config_type_durations, config_type_text, config_type_mailbox,
-    config_type_reply_address;
+    config_type_mailboxes, config_type_words, config_type_account, config_type_durations,
+    config_type_text, config_type_mailbox, config_type_reply_address;
 
 extern const struct config_block_info config_blocks[CONFIG_BLOCKS];
 extern const struct config_row config_rows[];
@@ -88,7 +94,8 @@ bool config_take_text(struct span text, struct config_value *value_out, bool goo
                       const char *reason, struct error *fault);
 bool config_copy_text(struct arena *memory, struct span text, bool lower, char **copy_out);
 void config_put_quoted(struct span text, struct buf *out);
-bool config_is_ip(struct span text);
+bool config_parse_word(const struct config_row *row, struct span text,
+                       struct config_value *value_out, struct error *fault);
 bool config_parse_mailbox(const struct config_row *row, struct span text,
                           struct config_value *value_out, struct error *fault);
 

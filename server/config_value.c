@@ -1,7 +1,6 @@
 /* The kinds of values: read, stored, written back. */
 #include "server/config_table.h"
 
-#include <arpa/inet.h>
 #include <assert.h>
 #include <sys/un.h>
 
@@ -152,7 +151,7 @@ static struct span word_at(const struct config_row *row, size_t index)
 	return span_first(rest, span_find(rest, '|'));
 }
 
-static bool parse_word(const struct config_row *row, struct span text,
+bool config_parse_word(const struct config_row *row, struct span text,
                        struct config_value *value_out, struct error *fault)
 {
 	for (size_t i = 0; word_at(row, i).len; i++) {
@@ -203,18 +202,6 @@ static bool parse_domain(const struct config_row *row, struct span text,
 	return config_take_text(text, value_out, good, "is no domain name", fault);
 }
 
-/* An empty text, or one with a NUL, is none. */
-bool config_is_ip(struct span text)
-{
-	char host[INET6_ADDRSTRLEN + 1] = "";
-	unsigned char binary[sizeof(struct in6_addr)];
-	if (text.len == 0 || text.len >= sizeof host) {
-		return false;
-	}
-	memcpy(host, text.ptr, text.len);
-	return inet_pton(AF_INET, host, binary) == 1 || inet_pton(AF_INET6, host, binary) == 1;
-}
-
 /* 10.0.0.256 is a name by its letters; no top-level domain begins with a digit. */
 static bool is_name(struct span text)
 {
@@ -230,7 +217,9 @@ static bool parse_host(const struct config_row *row, struct span text,
                        struct config_value *value_out, struct error *fault)
 {
 	(void)row;
-	return config_take_text(text, value_out, config_is_ip(text) || is_name(text),
+	unsigned char address[NETWORK_ADDRESS_BYTES];
+	return config_take_text(text, value_out,
+	                        network_address_parse(text, address) || is_name(text),
 	                        "is neither a host name nor an address", fault);
 }
 
@@ -296,6 +285,18 @@ static bool parse_reply_address(const struct config_row *row, struct span text,
 	const char *reason = "";
 	bool good = orders_pattern_is_valid(text, &reason);
 	return config_take_text(text, value_out, good, reason, fault);
+}
+
+static bool parse_account(const struct config_row *row, struct span text,
+                          struct config_value *value_out, struct error *fault)
+{
+	(void)row;
+	struct buf name = { .cap = ADDRESS_ACCOUNT_MAX };
+	bool good = address_account(text, SPAN_NONE, &name);
+	bool whole = span_find(text, '@') < text.len;
+	buf_done(&name);
+	return config_take_text(text, value_out, good && whole,
+	                        good ? "needs its @domain" : "is no account", fault);
 }
 
 bool config_copy_text(struct arena *memory, struct span text, bool lower, char **copy_out)
@@ -380,7 +381,7 @@ TYPE(integer) = { "number", parse_number, store_number, write_number, NULL };
 TYPE(unsigned) = { "number", parse_number, store_unsigned, write_unsigned, NULL };
 TYPE(size) = { "size", parse_number, store_number, write_number, NULL };
 TYPE(duration) = { "duration", parse_number, store_number, write_number, NULL };
-TYPE(word) = { "word", parse_word, store_unsigned, write_word, NULL };
+TYPE(word) = { "word", config_parse_word, store_unsigned, write_word, NULL };
 TYPE(hostname) = { "host name", parse_hostname, store_text, write_text, NULL };
 TYPE(domain) = { "domain", parse_domain, store_lower, write_text, NULL };
 TYPE(path) = { "path", parse_path, store_text, write_text, NULL };
@@ -388,6 +389,7 @@ TYPE(socket) = { "path", parse_socket, store_text, write_text, NULL };
 TYPE(user) = { "user", parse_user, store_text, write_text, NULL };
 TYPE(host) = { "host", parse_host, store_text, write_text, NULL };
 TYPE(text) = { "text", parse_printable, store_text, write_text, NULL };
+TYPE(account) = { "account", parse_account, store_lower, write_text, NULL };
 TYPE(mailbox) = { "mail address", config_parse_mailbox, store_text, write_text, NULL };
 TYPE(reply_address) = { "reply address", parse_reply_address, store_text, write_text, NULL };
 TYPE(durations) = { "durations", parse_number, store_retry, write_retry, count_retries };
@@ -423,7 +425,7 @@ bool config_row_is_set(const struct config_row *row, const void *object)
 	if (row->type->write == write_text) {
 		return *(char *const *)field(row, object) != NULL;
 	}
-	return true;
+	return !row->derived || !row->type->count || row->type->count(row, object) > 0;
 }
 
 void config_row_write(const struct config_row *row, const void *object, struct buf *out)
