@@ -25,7 +25,9 @@ struct apppass {
 };
 
 bool apppass_name_is_valid(struct span name);
-/* Has a password the form of one? Others are not looked up. */
+/* Has a password the form of one: "gp-" and 26 of a-z 2-7 in any case, with dashes anywhere
+ * between? Others are not looked up; one that is and is NOT_FOUND may still be the account's
+ * own password. */
 bool apppass_is_one(struct span password);
 
 /* A new one, its secret appended to `secret_out`. NOT_FOUND: no such account. `full_out`: there
@@ -33,11 +35,14 @@ bool apppass_is_one(struct span password);
 enum store_result apppass_add(struct store_txn *txn, struct span account,
                               const struct apppass *apppass, struct buf *secret_out,
                               bool *full_out);
-/* NOT_FOUND when there is none. */
+/* With what it has spent. NOT_FOUND when there is none. */
 enum store_result apppass_delete(struct store_txn *txn, struct span account, struct span name);
 /* With the account: all of them. */
 enum store_result apppass_delete_all(struct store_txn *txn, struct span account);
-/* The one behind `after` in name order; NOT_FOUND at the end. Spans as in store_get. */
+/* All of an account are full again. */
+enum store_result apppass_refill(struct store_txn *txn, struct span account);
+/* The one behind `after` in name order; NOT_FOUND at the end. Spans as in store_get. DAMAGED:
+ * only its name can be told. */
 enum store_result apppass_next(struct store_txn *txn, struct span account, struct span after,
                                struct apppass *apppass_out);
 enum store_result apppass_get(struct store_txn *txn, struct span account, struct span name,

@@ -168,13 +168,17 @@ static int64_t unpack_time(struct unpacker *in)
 }
 
 /* An empty one would be the end of its list. */
-static void unpack_text(struct unpacker *in, char *out, size_t most)
+static void take_text(struct unpacker *in, struct span text, char *out, size_t most)
 {
-	struct span text = unpack_span(in);
 	in->bad = in->bad || !text.len || text.len > most || span_find(text, '\0') < text.len;
 	if (!in->bad) {
 		memcpy(out, text.ptr, text.len);
 	}
+}
+
+static void unpack_text(struct unpacker *in, char *out, size_t most)
+{
+	take_text(in, unpack_span(in), out, most);
 }
 
 static size_t unpack_places(struct unpacker *in, size_t most)
@@ -216,7 +220,9 @@ bool facts_unpack(struct span row, struct facts *facts_out)
 	return true;
 }
 
-/* ---- a bill ---- */
+/* ---- a bill: numbers, facts, then fields ---- */
+
+#define BILL_APPPASS 1
 
 void bill_pack(const struct bill *bill, struct buf *out)
 {
@@ -225,6 +231,21 @@ void bill_pack(const struct bill *bill, struct buf *out)
 	pack_varint(out, bill->spent);
 	pack_varint(out, bill->asked);
 	facts_pack(&bill->facts, out);
+	if (bill->apppass[0]) {
+		pack_field(out, BILL_APPPASS, span_str(bill->apppass));
+	}
+}
+
+/* Fields of a newer version are passed over. */
+static void unpack_fields(struct unpacker *in, struct bill *bill)
+{
+	uint8_t tag;
+	struct span field;
+	while (unpack_field(in, &tag, &field)) {
+		if (tag == BILL_APPPASS) {
+			take_text(in, field, bill->apppass, FACTS_APPPASS_MAX);
+		}
+	}
 }
 
 bool bill_unpack(struct span row, struct bill *bill_out)
@@ -235,7 +256,9 @@ bool bill_unpack(struct span row, struct bill *bill_out)
 	bill.limit.window = (int64_t)unpack_most(&in, (uint64_t)BUDGET_WINDOW_MAX);
 	bill.spent = unpack_count(&in);
 	bill.asked = unpack_count(&in);
-	if (in.bad || !facts_unpack(in.rest, &bill.facts)) {
+	unpack_facts(&in, &bill.facts);
+	unpack_fields(&in, &bill);
+	if (!unpack_ok(&in)) {
 		return false;
 	}
 	*bill_out = bill;

@@ -13,6 +13,7 @@
 #define FACTS_SUBJECTS    4
 #define FACTS_NETWORK_MAX 45
 #define FACTS_SUBJECT_MAX 60 /* bytes; cut */
+#define FACTS_APPPASS_MAX 32
 
 struct facts_network {
 	char text[FACTS_NETWORK_MAX + 1]; /* the address */
@@ -38,12 +39,14 @@ bool facts_unpack(struct span row, struct facts *facts_out);
 
 /* The bill of a suspension: why, and the facts as they were. */
 struct bill {
-	struct budget_limit limit; /* that did not fit; window 0: by hand */
-	uint32_t spent;            /* of it, before */
-	uint32_t asked;            /* recipients of the act that broke it */
+	struct budget_limit limit;           /* that did not fit; window 0: by hand */
+	uint32_t spent;                      /* of it, before */
+	uint32_t asked;                      /* recipients of the act that broke it */
+	char apppass[FACTS_APPPASS_MAX + 1]; /* by which app password; "": by none */
 	struct facts facts;
 };
 void bill_pack(const struct bill *bill, struct buf *out);
+/* One of before there were app passwords names none. */
 bool bill_unpack(struct span row, struct bill *bill_out);
 
 #endif

@@ -3,11 +3,15 @@
  * caller's write transaction, in the commit that queues the mail, and is the judge: fifty
  * parallel sessions of one account meet it one after the other. Nothing is reserved, so nothing
  * can leak. It fails closed: what can not be read is GATE_BROKEN, never allowed.
+ *
+ * An act by an app password is its account's: it is charged there, suspended with it, and stops
+ * with it. Limits of the app password's own are a second budget that must fit as well; when
+ * only that one is spent nobody is suspended.
  */
 #ifndef GATEPOST_AUTH_GATE_H
 #define GATEPOST_AUTH_GATE_H
 
-#include "auth/budget.h"
+#include "auth/apppass.h"
 #include "auth/suspend.h"
 #include "store/account.h"
 
@@ -61,7 +65,8 @@ enum gate_verdict gate_login(struct store_txn *txn, struct span account, struct 
 /* The same question as gate_recipient; when the answer is ALLOW it is charged in `txn`, and
  * noted. When it is TRIPPED the account is suspended in `txn`, as one act (auth/suspend.h), and
  * `result_out` says by which incident. On any other nothing is written. Exempt accounts are
- * charged, too (their use is shown), and always allowed. */
+ * charged, too (their use is shown), and always allowed, but for the limits of an app password.
+ */
 enum gate_verdict gate_message(struct store_txn *txn, const struct gate_rules *rules,
                                const struct act *act, struct suspend_result *result_out);
 /* A session saw in gate_recipient that this act does not fit: judged again by the same
@@ -69,8 +74,8 @@ enum gate_verdict gate_message(struct store_txn *txn, const struct gate_rules *r
  * meanwhile. */
 enum gate_verdict gate_trip(struct store_txn *txn, const struct gate_rules *rules,
                             const struct act *act, struct suspend_result *result_out);
-/* Forgets what was spent; ends no suspension, and mends a ledger that can not be read.
- * NOT_FOUND when there is no such account. */
+/* Forgets what was spent, by its app passwords too; ends no suspension, and mends a ledger that
+ * can not be read. NOT_FOUND when there is no such account. */
 enum store_result gate_reset(struct store_txn *txn, struct span account);
 /* Sets the account's own limits; a count of 0 gives back the configured ones. NOT_FOUND as
  * above. */
@@ -82,10 +87,15 @@ struct gate_view {
 	struct budget_limits limits;
 	bool own_limits;
 	bool exempt;
+	const struct gate_device *device; /* of the rules; NULL: it is none */
 	uint32_t spent[BUDGET_LIMITS_MAX];
 	uint64_t incident; /* by which it is suspended; 0 = good */
 };
 enum gate_verdict gate_show(struct store_txn *txn, const struct gate_rules *rules,
                             struct span account, int64_t now, struct gate_view *view_out);
+/* What an app password has spent of each of its own limits; false when that can not be read. */
+bool gate_show_apppass(struct store_txn *txn, struct span account,
+                       const struct apppass *apppass, int64_t now,
+                       uint32_t spent_out[BUDGET_LIMITS_MAX]);
 
 #endif

@@ -19,10 +19,11 @@ struct row {
 	struct span fields[FIELDS_MAX];
 };
 
-/* A name that can be no key belongs to nobody. */
-static bool is_name(struct span name)
+/* A name that can be no key belongs to nobody. App passwords have ledgers, too. */
+static bool is_name(enum store_table table, struct span name)
 {
-	return name.len > 0 && name.len <= KEY_ACCOUNT_MAX;
+	return name.len > 0 &&
+	       name.len <= (table == STORE_LEDGER ? KEY_LEDGER_MAX : KEY_ACCOUNT_MAX);
 }
 
 static enum store_result damaged(struct store_txn *txn)
@@ -33,8 +34,9 @@ static enum store_result damaged(struct store_txn *txn)
 static enum store_result get_row(struct store_txn *txn, struct span name, struct row *row)
 {
 	struct span value;
-	enum store_result result = is_name(name) ? store_get(txn, row->table, name, &value)
-	                                         : STORE_NOT_FOUND;
+	enum store_result result = is_name(row->table, name)
+	                               ? store_get(txn, row->table, name, &value)
+	                               : STORE_NOT_FOUND;
 	if (result != STORE_OK) {
 		return result;
 	}
@@ -70,7 +72,7 @@ static void keep_unknown(struct store_txn *txn, struct span name, const struct r
 
 static enum store_result put_row(struct store_txn *txn, struct span name, const struct row *row)
 {
-	assert(is_name(name));
+	assert(is_name(row->table, name));
 	struct buf out;
 	buf_init(&out, ROW_MAX);
 	pack_u8(&out, ROW_VERSION);
@@ -134,8 +136,9 @@ enum store_result account_put(struct store_txn *txn, struct span name,
 
 enum store_result account_delete(struct store_txn *txn, struct span name)
 {
-	enum store_result result = is_name(name) ? store_del(txn, STORE_ACCOUNT, name)
-	                                         : STORE_NOT_FOUND;
+	enum store_result result = is_name(STORE_ACCOUNT, name)
+	                               ? store_del(txn, STORE_ACCOUNT, name)
+	                               : STORE_NOT_FOUND;
 	if (result != STORE_OK) {
 		return result;
 	}

@@ -3,13 +3,14 @@
 #include "store/keys.h"
 
 #define ROW_VERSION 1
+#define ROW_APPPASS 2 /* the version of rows that name one */
 
 static bool pack_row(const struct journal_row *row, struct buf *out)
 {
 	size_t recipients = queue_recipients_bound(row->recipients, row->nrecipients);
 	buf_reserve(out, 64 + row->account.len + row->sender.len + row->client.len +
-	                     row->text.len + recipients);
-	pack_u8(out, ROW_VERSION);
+	                     row->text.len + row->apppass.len + recipients);
+	pack_u8(out, row->apppass.len ? ROW_APPPASS : ROW_VERSION);
 	pack_u8(out, (uint8_t)row->kind);
 	pack_i64(out, row->wall);
 	pack_u64(out, row->size);
@@ -17,16 +18,50 @@ static bool pack_row(const struct journal_row *row, struct buf *out)
 	pack_span(out, row->sender);
 	pack_span(out, row->client);
 	pack_span(out, row->text);
+	if (row->apppass.len) {
+		pack_span(out, row->apppass);
+	}
 	queue_pack_recipients(row->recipients, row->nrecipients, out);
 	return !out->failed;
+}
+
+/* All but the recipients. */
+static uint8_t unpack_head(struct unpacker *in, struct journal_row *row)
+{
+	uint8_t version = unpack_u8(in);
+	row->kind = (enum journal_kind)unpack_u8(in);
+	row->wall = unpack_i64(in);
+	row->size = unpack_u64(in);
+	row->account = unpack_span(in);
+	row->sender = unpack_span(in);
+	row->client = unpack_span(in);
+	row->text = unpack_span(in);
+	row->apppass = version == ROW_APPPASS ? unpack_span(in) : SPAN_NONE;
+	return version;
+}
+
+static struct span present_apppass(struct store_txn *txn, struct span key)
+{
+	struct span value;
+	struct journal_row row;
+	if (store_get(txn, STORE_JOURNAL, key, &value) != STORE_OK) {
+		return SPAN_NONE;
+	}
+	struct unpacker in = unpack_from(value);
+	unpack_head(&in, &row);
+	return in.bad ? SPAN_NONE : row.apppass;
 }
 
 enum store_result journal_put(struct store_txn *txn, const struct journal_row *row)
 {
 	struct buf out;
-	buf_init(&out, QUEUE_ENTRY_MAX);
+	struct journal_row named = *row;
 	struct key key = key_time_id(row->at, row->id);
-	enum store_result result = pack_row(row, &out)
+	if (row->kind == JOURNAL_MESSAGE && !row->apppass.len) {
+		named.apppass = present_apppass(txn, key_span(&key));
+	}
+	buf_init(&out, QUEUE_ENTRY_MAX);
+	enum store_result result = pack_row(&named, &out)
 	                               ? store_put(txn, STORE_JOURNAL, key_span(&key),
 	                                           buf_span(&out))
 	                               : store_txn_fail(txn, STORE_FAILED);
@@ -58,22 +93,15 @@ static enum store_result unpack_row(struct span value, struct arena *arena,
 		return STORE_FAILED;
 	}
 	struct unpacker in = unpack_from(copy);
-	uint8_t version = unpack_u8(&in);
-	uint8_t kind = unpack_u8(&in);
 	struct journal_row read = *row;
-	read.kind = (enum journal_kind)kind;
-	read.wall = unpack_i64(&in);
-	read.size = unpack_u64(&in);
-	read.account = unpack_span(&in);
-	read.sender = unpack_span(&in);
-	read.client = unpack_span(&in);
-	read.text = unpack_span(&in);
+	uint8_t version = unpack_head(&in, &read);
 	struct queue_recipient *recipients = NULL;
 	if (!queue_unpack_recipients(&in, arena, &recipients, &read.nrecipients)) {
 		return in.bad ? STORE_DAMAGED : STORE_FAILED;
 	}
-	bool known = kind >= JOURNAL_MESSAGE && kind <= JOURNAL_STANDING;
-	if (!unpack_ok(&in) || version != ROW_VERSION || !known) {
+	bool known = (version == ROW_VERSION || version == ROW_APPPASS) &&
+	             read.kind >= JOURNAL_MESSAGE && read.kind <= JOURNAL_STANDING;
+	if (!unpack_ok(&in) || !known) {
 		return STORE_DAMAGED;
 	}
 	read.recipients = recipients;

@@ -20,13 +20,15 @@ struct journal_row {
 	struct span account;
 	struct span sender;
 	struct span client;
-	struct span text; /* ADMIN: the command and who gave it; STANDING: what happened */
+	struct span apppass; /* MESSAGE: by which app password it came; empty: none */
+	struct span text;    /* ADMIN: the command and who gave it; STANDING: what happened */
 	uint64_t size;
 	const struct queue_recipient *recipients; /* MESSAGE: state, code and answer of each */
 	size_t nrecipients;
 };
 
-/* Puts or replaces the row of (at, id). */
+/* Puts or replaces the row of (at, id). Without an `apppass` that of the row which is replaced
+ * stays: a queue entry does not know it. */
 enum store_result journal_put(struct store_txn *txn, const struct journal_row *row);
 /* The journal row of a message, from its entry. */
 struct journal_row journal_of_entry(const struct queue_entry *entry);

@@ -6,9 +6,11 @@
 #include "proto/span.h"
 
 #define KEY_ACCOUNT_MAX 255
+#define KEY_NAME_MAX    32 /* of an app password */
+#define KEY_LEDGER_MAX  (KEY_ACCOUNT_MAX + 1 + KEY_NAME_MAX)
 
 struct key {
-	char bytes[KEY_ACCOUNT_MAX + 1 + 8];
+	char bytes[KEY_LEDGER_MAX];
 	size_t len;
 };
 
@@ -78,6 +80,31 @@ static inline struct key key_owner(struct span account, uint64_t id)
 	struct key key = key_account_prefix(account);
 	key_put_u64(&key, id);
 	return key;
+}
+
+static inline struct key key_with_name(struct span account, char between, struct span name)
+{
+	struct key key = key_account_prefix(account);
+	name = span_first(name, KEY_NAME_MAX);
+	key.bytes[key.len - 1] = between;
+	if (name.len) {
+		memcpy(key.bytes + key.len, name.ptr, name.len);
+		key.len += name.len;
+	}
+	return key;
+}
+
+/* App password: account, NUL, name. */
+static inline struct key key_apppass(struct span account, struct span name)
+{
+	return key_with_name(account, '\0', name);
+}
+
+/* Its own row of the ledger: account, slash, name. No account is called so: a domain has no
+ * slash. With an empty name all of an account. */
+static inline struct key key_apppass_ledger(struct span account, struct span name)
+{
+	return key_with_name(account, '/', name);
 }
 
 #endif

@@ -18,26 +18,37 @@ static struct gate_rules rules_of(const char *first, const char *second)
 	return rules;
 }
 
+static struct act act_of(struct span account, uint32_t recipients)
+{
+	return (struct act){ .account = account,
+		             .recipients = recipients,
+		             .client = SPAN_LIT("192.0.2.7"),
+		             .subject = SPAN_LIT("hello"),
+		             .now = store_now(store),
+		             .wall = fake_clock.wall };
+}
+
 static enum gate_verdict message(struct store_txn *txn, const struct gate_rules *rules,
                                  struct span account, uint32_t recipients)
 {
 	struct suspend_result result;
-	const struct act act = { .account = account,
-		                 .recipients = recipients,
-		                 .client = SPAN_LIT("192.0.2.7"),
-		                 .subject = SPAN_LIT("hello"),
-		                 .now = store_now(store),
-		                 .wall = fake_clock.wall };
+	const struct act act = act_of(account, recipients);
 	return gate_message(txn, rules, &act, &result);
+}
+
+static enum gate_verdict ask(struct store_txn *txn, const struct gate_rules *rules,
+                             struct span account, uint32_t recipients)
+{
+	const struct act act = act_of(account, recipients);
+	return gate_recipient(txn, rules, &act);
 }
 
 /* One message, in a commit of its own. */
 static enum gate_verdict send(const struct gate_rules *rules, struct span account,
                               uint32_t recipients)
 {
-	int64_t now = store_now(store);
 	struct store_txn *txn = begin();
-	enum gate_verdict courtesy = gate_recipient(txn, rules, account, recipients, now);
+	enum gate_verdict courtesy = ask(txn, rules, account, recipients);
 	enum gate_verdict verdict = message(txn, rules, account, recipients);
 	assert_int_equal(courtesy, verdict);
 	commit(txn);
@@ -171,9 +182,7 @@ static void a_recipient_only_reads(void **state)
 	assert_int_equal(send(&rules, ALICE, 40), GATE_ALLOW);
 	for (size_t i = 0; i < COUNT(rows); i++) {
 		struct store_txn *txn = store_begin_read(store, NULL);
-		assert_int_equal(
-		    gate_recipient(txn, &rules, ALICE, rows[i].recipients, store_now(store)),
-		    rows[i].verdict);
+		assert_int_equal(ask(txn, &rules, ALICE, rows[i].recipients), rows[i].verdict);
 		store_abort(txn);
 	}
 	assert_int_equal(spent_by(&rules, ALICE, 0), 40);
@@ -286,6 +295,46 @@ static void own_limits(void **state)
 	store_abort(txn);
 }
 
+/* A device's limits stand where the site's do; the admin's for the account win. */
+static void devices(void **state)
+{
+	(void)state;
+	struct gate_rules rules = rules_of("50/30m", NULL);
+	const struct gate_device rows[] = {
+		{ .account = ALICE, .limits = rules_of("5/1h", "8/24h").limits },
+		{ .account = BOB, .action = GATE_ACTION_DEFER },
+	};
+	struct gate_view view;
+	rules.devices = rows;
+	rules.ndevices = COUNT(rows);
+	assert_int_equal(send(&rules, ALICE, 5), GATE_ALLOW);
+	assert_int_equal(send(&rules, ALICE, 1), GATE_SPENT);
+	assert_int_equal(send(&rules, ALICE, 6), GATE_NEVER);
+	assert_int_equal(send(&rules, BOB, 50), GATE_ALLOW);
+	assert_int_equal(send(&rules, BOB, 1), GATE_DEFER);
+	assert_int_equal(send(&rules, BOB, 51), GATE_NEVER);
+	fake_clock_pass(HOUR + 2 * MINUTE);
+	assert_int_equal(send(&rules, ALICE, 4), GATE_SPENT); /* the day's */
+	assert_int_equal(send(&rules, ALICE, 3), GATE_ALLOW);
+	assert_int_equal(send(&rules, BOB, 50), GATE_ALLOW);
+	struct store_txn *txn = store_begin_read(store, NULL);
+	assert_int_equal(gate_show(txn, &rules, ALICE, store_now(store), &view), GATE_ALLOW);
+	assert_ptr_equal(view.device, &rows[0]);
+	assert_int_equal(view.limits.count, 2);
+	assert_int_equal(view.spent[1], 8);
+	store_abort(txn);
+	set_limit("60/1h");
+	assert_int_equal(send(&rules, ALICE, 50), GATE_ALLOW);
+	rules.ndevices = 0; /* a reload: it is an account as any other */
+	set_limit(NULL);
+	assert_int_equal(send(&rules, ALICE, 1), GATE_SPENT);
+	assert_int_equal(send(&rules, BOB, 1), GATE_SPENT);
+	txn = store_begin_read(store, NULL);
+	assert_int_equal(gate_show(txn, &rules, ALICE, store_now(store), &view), GATE_ALLOW);
+	assert_null(view.device);
+	store_abort(txn);
+}
+
 static void no_limits_at_all(void **state)
 {
 	(void)state;
@@ -383,7 +432,7 @@ static void damage_is_never_allowed(void **state)
 			}
 			assert_int_equal(send_once(&rules, BOB), GATE_ALLOW);
 			txn = store_begin_read(store, NULL);
-			assert_int_equal(gate_recipient(txn, &rules, ALICE, 1, 5), GATE_BROKEN);
+			assert_int_equal(ask(txn, &rules, ALICE, 1), GATE_BROKEN);
 			assert_int_equal(gate_show(txn, &rules, ALICE, 5, &view), GATE_BROKEN);
 			store_abort(txn);
 		}
@@ -540,6 +589,7 @@ int main(void)
 		TEST(a_race_of_sessions),
 		TEST(exempt_accounts),
 		TEST(own_limits),
+		TEST(devices),
 		TEST(no_limits_at_all),
 		TEST(shows_an_account),
 		TEST(an_account_that_is_not_there),

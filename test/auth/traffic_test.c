@@ -43,6 +43,9 @@ struct replay {
 	struct gate_rules rules;
 	struct span exempt[WORDS_MAX];
 	struct span postmaster[WORDS_MAX];
+	struct gate_device devices[ACCOUNTS_MAX];
+	char device_names[ACCOUNTS_MAX][ADDRESS_DOMAIN_MAX + 1];
+	struct span apppass; /* by which the next mail is sent */
 	struct secret_key key;
 };
 
@@ -191,6 +194,26 @@ static void site_postmaster(struct replay *r, const struct span *words, size_t c
 	r->rules.suspend.npostmaster = count;
 }
 
+/* "device scanner defer 200/1h": its account, and what happens when it is used up. */
+static void site_device(struct replay *r, const struct span *words, size_t count)
+{
+	size_t n = r->rules.ndevices;
+	struct buf name = { .cap = ADDRESS_DOMAIN_MAX };
+	bool defer = count > 1 && span_eq(words[1], SPAN_LIT("defer"));
+	if (count < 2 || n == COUNT(r->devices) ||
+	    (!defer && !span_eq(words[1], SPAN_LIT("suspend"))) ||
+	    !address_account(words[0], SPAN_LIT("example.org"), &name)) {
+		FAIL(r, "device scanner defer 200/1h, or suspend");
+	}
+	memcpy(r->device_names[n], name.ptr, name.len);
+	r->devices[n].account = span_of(r->device_names[n], name.len);
+	r->devices[n].action = defer ? GATE_ACTION_DEFER : GATE_ACTION_SUSPEND;
+	read_limits(r, words + 2, count - 2, &r->devices[n].limits);
+	r->rules.devices = r->devices;
+	r->rules.ndevices = n + 1;
+	buf_done(&name);
+}
+
 static void site_clock(struct replay *r, const struct span *words, size_t count)
 {
 	if (count != 1 || (words[0].ptr[0] != '+' && words[0].ptr[0] != '-')) {
@@ -220,7 +243,7 @@ static void site_reboot(struct replay *r, const struct span *words, size_t count
 static const char *const verdicts[] = {
 	[GATE_ALLOW] = "allow",   [GATE_SPENT] = "spent",         [GATE_NEVER] = "never",
 	[GATE_TRIPPED] = "trips", [GATE_SUSPENDED] = "suspended", [GATE_UNKNOWN] = "unknown",
-	[GATE_BROKEN] = "broken",
+	[GATE_BROKEN] = "broken", [GATE_DEFER] = "defer",
 };
 
 static void account_send(struct replay *r, struct span account, const struct span *words,
@@ -232,18 +255,57 @@ static void account_send(struct replay *r, struct span account, const struct spa
 	struct suspend_result result;
 	const struct act act = {
 		.account = account,
+		.apppass = r->apppass,
 		.recipients = read_count(r, words[0]),
 		.now = store_now(r->store),
 		.wall = fake_clock.wall,
 	};
-	enum gate_verdict courtesy = gate_recipient(r->txn, &r->rules, account, act.recipients,
-	                                            act.now);
+	enum gate_verdict courtesy = gate_recipient(r->txn, &r->rules, &act);
 	enum gate_verdict verdict = gate_message(r->txn, &r->rules, &act, &result);
 	if (courtesy != verdict) {
 		FAIL(r, "%s at RCPT, %s at the end", verdicts[courtesy], verdicts[verdict]);
 	}
 	if (!span_eq(words[2], span_str(verdicts[verdict]))) {
 		FAIL(r, "%u recipients: %s", act.recipients, verdicts[verdict]);
+	}
+}
+
+/* "alice via scanner 3 expect allow" */
+static void account_via(struct replay *r, struct span account, const struct span *words,
+                        size_t count)
+{
+	if (count < 1) {
+		FAIL(r, "via which app password?");
+	}
+	r->apppass = words[0];
+	account_send(r, account, words + 1, count - 1);
+	r->apppass = SPAN_NONE;
+}
+
+/* "alice token scanner 20/1h" */
+static void account_token(struct replay *r, struct span account, const struct span *words,
+                          size_t count)
+{
+	struct buf secret = { .cap = APPPASS_SECRET_MAX };
+	struct apppass apppass = { .nnetworks = 0 };
+	bool full = true;
+	if (count < 1 || !apppass_name_is_valid(words[0])) {
+		FAIL(r, "a token of which name?");
+	}
+	apppass.name = words[0];
+	read_limits(r, words + 1, count - 1, &apppass.limits);
+	enum store_result result = apppass_add(r->txn, account, &apppass, &secret, &full);
+	buf_done(&secret);
+	if (result != STORE_OK || full) {
+		FAIL(r, "there is one of that name");
+	}
+}
+
+static void account_revoke(struct replay *r, struct span account, const struct span *words,
+                           size_t count)
+{
+	if (count != 1 || apppass_delete(r->txn, account, words[0]) != STORE_OK) {
+		FAIL(r, "no such token");
 	}
 }
 
@@ -349,6 +411,7 @@ static const struct {
 	{ "limits", site_limits },         { "exempt", site_exempt },
 	{ "postmaster", site_postmaster }, { "clock", site_clock },
 	{ "restart", site_restart },       { "reboot", site_reboot },
+	{ "device", site_device },
 };
 
 static const struct {
@@ -359,7 +422,8 @@ static const struct {
 	{ "send", account_send },     { "spent", account_spent },
 	{ "limits", account_limits }, { "reset", account_reset },
 	{ "delete", account_remove }, { "answer", account_answer },
-	{ "unlock", account_unlock },
+	{ "unlock", account_unlock }, { "via", account_via },
+	{ "token", account_token },   { "revoke", account_revoke },
 };
 
 /* Makes the account when its name is met for the first time; one that is deleted stays so. */

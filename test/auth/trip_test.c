@@ -47,9 +47,9 @@ static enum gate_verdict trip(struct span account, uint32_t recipients)
 
 static enum gate_verdict ask(struct span account, uint32_t recipients)
 {
+	const struct act act = act_of(account, recipients);
 	struct store_txn *txn = store_begin_read(store, NULL);
-	enum gate_verdict verdict = gate_recipient(txn, &rules, account, recipients,
-	                                           store_now(store));
+	enum gate_verdict verdict = gate_recipient(txn, &rules, &act);
 	store_abort(txn);
 	return verdict;
 }
@@ -57,9 +57,11 @@ static enum gate_verdict ask(struct span account, uint32_t recipients)
 static enum gate_verdict login(struct span account)
 {
 	uint64_t incident = 0;
+	int64_t since = -1;
 	struct store_txn *txn = store_begin_read(store, NULL);
-	enum gate_verdict verdict = gate_login(txn, account, &incident);
+	enum gate_verdict verdict = gate_login(txn, account, SPAN_NONE, &incident, &since);
 	store_abort(txn);
+	assert_int_equal(since == -1, verdict == GATE_UNKNOWN || verdict == GATE_BROKEN);
 	assert_int_equal(incident != 0, verdict == GATE_SUSPENDED);
 	return verdict;
 }
@@ -201,6 +203,7 @@ static void the_bill(void **state)
 	assert_int_equal(bill.limit.window, 30 * MINUTE);
 	assert_int_equal(bill.spent, 45);
 	assert_int_equal(bill.asked, 10);
+	assert_string_equal(bill.apppass, "");
 	assert_int_equal(bill.facts.peak_before, 12);
 	assert_int_equal(bill.facts.peak_now, 45);
 	assert_string_equal(bill.facts.network[0].text, "192.0.2.7");
@@ -229,6 +232,35 @@ static void the_limit_of_the_day_on_the_bill(void **state)
 	assert_int_equal(bill_of(1).limit.window, DAY);
 	assert_int_equal(bill_of(1).spent, 200);
 	assert_int_equal(bill_of(1).asked, 3);
+}
+
+/* A device that only has to wait is never stopped; by hand it is, and an ordinary one by its
+ * budget. */
+static void devices(void **state)
+{
+	(void)state;
+	const struct gate_device rows[] = {
+		{ .account = ALICE,
+		  .limits = { { { 5, HOUR } }, 1 },
+		  .action = GATE_ACTION_DEFER },
+		{ .account = BOB, .limits = { { { 5, HOUR } }, 1 } },
+	};
+	rules.devices = rows;
+	rules.ndevices = COUNT(rows);
+	assert_int_equal(send(ALICE, 5), GATE_ALLOW);
+	assert_int_equal(ask(ALICE, 1), GATE_DEFER);
+	assert_int_equal(trip(ALICE, 1), GATE_DEFER);
+	assert_int_equal(send(ALICE, 1), GATE_DEFER);
+	assert_int_equal(show(ALICE).spent[0], 5);
+	assert_aftermath("deferred", aftermath(), .incident = 0);
+	assert_int_equal(send(BOB, 5), GATE_ALLOW);
+	assert_int_equal(ask(BOB, 1), GATE_TRIPPED);
+	assert_int_equal(send(BOB, 1), GATE_TRIPPED);
+	assert_int_equal(show(BOB).incident, 1);
+	fake_clock_pass(HOUR + 2 * MINUTE);
+	assert_int_equal(send(ALICE, 5), GATE_ALLOW);
+	suspend_alice();
+	assert_int_equal(send(ALICE, 1), GATE_SUSPENDED);
 }
 
 /* To forget what was spent is not to unlock, not even when the ledger is in ruins. */
@@ -308,6 +340,7 @@ int main(void)
 		SITE(without_a_postmaster),
 		SITE(the_bill),
 		SITE(the_limit_of_the_day_on_the_bill),
+		SITE(devices),
 		SITE(a_reset_ends_no_suspension),
 		SITE(who_may_log_in),
 		SITE(hl25_a_hundred_at_once),

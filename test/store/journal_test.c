@@ -48,6 +48,7 @@ static void assert_row(const struct journal_row *have, const struct journal_row 
 	assert_true(span_eq(have->sender, want->sender));
 	assert_true(span_eq(have->client, want->client));
 	assert_true(span_eq(have->text, want->text));
+	assert_true(span_eq(have->apppass, want->apppass));
 	assert_int_equal(have->nrecipients, want->nrecipients);
 	for (size_t i = 0; i < want->nrecipients; i++) {
 		const struct queue_recipient *a = &have->recipients[i];
@@ -77,6 +78,13 @@ static void round_trip(void **state)
 		  .id = 10,
 		  .account = SPAN_LIT("alice"),
 		  .text = SPAN_LIT("suspended, case 17") },
+		{ .kind = JOURNAL_MESSAGE,
+		  .at = 7,
+		  .id = 1,
+		  .account = SPAN_LIT("alice"),
+		  .apppass = SPAN_LIT("scanner"),
+		  .recipients = recipients,
+		  .nrecipients = COUNT(recipients) },
 		message(INT64_MAX, UINT64_MAX),
 	};
 	struct place *place = *state;
@@ -119,6 +127,33 @@ static void rewritten_in_place(void **state)
 	txn = reading(place->store);
 	assert_int_equal(journal_next(txn, 0, 0, &arena, &row), STORE_OK);
 	assert_int_equal(row.nrecipients, COUNT(recipients));
+	store_abort(txn);
+	arena_done(&arena);
+}
+
+/* By which app password it came is known when it is accepted, and not lost when its fate is. */
+static void rewritten_with_its_apppass(void **state)
+{
+	struct place *place = *state;
+	struct arena arena;
+	struct journal_row row;
+	struct journal_row named = message(5, 1);
+	arena_init(&arena, 1 << 20);
+	named.apppass = SPAN_LIT("scanner");
+	named.nrecipients = 1;
+	struct store_txn *txn = writing(place->store);
+	journal_put(txn, &named);
+	commit(txn);
+	for (int i = 0; i < 2; i++) {
+		txn = writing(place->store);
+		struct journal_row again = message(5, 1);
+		journal_put(txn, &again);
+		commit(txn);
+	}
+	named.nrecipients = COUNT(recipients);
+	txn = reading(place->store);
+	assert_int_equal(journal_next(txn, 0, 0, &arena, &row), STORE_OK);
+	assert_row(&row, &named);
 	store_abort(txn);
 	arena_done(&arena);
 }
@@ -235,8 +270,9 @@ static void arena_too_small(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(round_trip),   TEST(rewritten_in_place), TEST(trim),
-		TEST(damaged_rows), TEST(arena_too_small),    TEST(unknown_kinds),
+		TEST(round_trip),    TEST(rewritten_in_place), TEST(rewritten_with_its_apppass),
+		TEST(trim),          TEST(damaged_rows),       TEST(arena_too_small),
+		TEST(unknown_kinds),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
