@@ -5,7 +5,10 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "auth/success.h"
 #include "proto/address.h"
+#include "server/worker.h"
+#include "store/account.h"
 #include "store/journal.h"
 
 const struct command commands[] = {
@@ -26,6 +29,25 @@ const struct command commands[] = {
 	  true, false, false, command_account_limit },
 	{ "account reset", "ADDRESS", "its budget is full again", 1, 1, true, false, false,
 	  command_account_reset },
+	{ "account token add", "ADDRESS NAME [LIMIT...] [--from NETWORK...]",
+	  "an app password: send-only, shown once", 2,
+	  3 + BUDGET_LIMITS_MAX + APPPASS_NETWORKS_MAX, true, false, false, command_token_add },
+	{ "account token list", "ADDRESS", "its app passwords", 1, 1, true, false, false,
+	  command_token_list },
+	{ "account token delete", "ADDRESS NAME", "no more login with it; its sessions end", 2,
+	  2, true, false, false, command_token_delete },
+	{ "account import sasldb", "FILE [--domain D] [--replace]",
+	  "accounts with their passwords from a sasldb2", 1, 4, true, false, COMMAND_FILE_READ,
+	  command_import_sasldb },
+	{ "account import passwd-file", "FILE [--domain D] [--replace]",
+	  "the same from a passwd-file of Dovecot", 1, 4, true, false, COMMAND_FILE_READ,
+	  command_import_passwd_file },
+	{ "account import shadow", "FILE [--domain D] [--replace]",
+	  "the same from a file like /etc/shadow", 1, 4, true, false, COMMAND_FILE_READ,
+	  command_import_shadow },
+	{ "account forget-login", "[ADDRESS]",
+	  "ask the back end again, whatever was right a moment ago", 0, 1, false, false, false,
+	  command_account_forget_login },
 	{ "account why", "ADDRESS", "why it is suspended: what the notice says", 1, 1, false,
 	  false, false, command_account_why },
 	{ "account suspend", "ADDRESS",
@@ -51,8 +73,8 @@ const struct command commands[] = {
 	  command_relayed },
 	{ "reload", "", "read configuration and certificates anew", 0, 0, false, false, false,
 	  command_reload },
-	{ "backup", "FILE", "a consistent copy of the store", 1, 1, false, false, true,
-	  command_backup },
+	{ "backup", "FILE", "a consistent copy of the store", 1, 1, false, false,
+	  COMMAND_FILE_MADE, command_backup },
 #ifdef GATEPOST_HOOKS
 	{ "clock", "MS", "move the store's clock (tests)", 1, 1, false, false, false,
 	  command_clock },
@@ -199,6 +221,14 @@ bool command_commit(struct command_write *write)
 		return command_fail(call, "%s", store_trouble(result));
 	}
 	return write->good;
+}
+
+void command_changed(struct command_call *call, struct span account)
+{
+	success_forget(account);
+	for (size_t i = 0; call->server && i < call->server->nworkers; i++) {
+		worker_tell_changed(&call->server->workers[i], account);
+	}
 }
 
 struct store_txn *command_read(struct command_call *call)

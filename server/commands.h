@@ -18,8 +18,8 @@ struct command_call {
 	const char *const *argv; /* behind the command's words */
 	size_t argc;
 	const char *password; /* for commands that want one, else NULL */
-	int file;        /* for commands that write one: open, empty, the caller's; else -1 */
-	const char *who; /* for the journal: "uid 0" */
+	int file;             /* for commands that have one: open, the caller's; else -1 */
+	const char *who;      /* for the journal: "uid 0" */
 	/* Takes the reference. */
 	void (*emit)(void *context, json_t *line);
 	void *context;
@@ -33,6 +33,13 @@ enum command_layout {
 	COMMAND_PLAIN, /* values only: for pipes */
 };
 
+/* A file is opened by the caller, who may do so, and comes as a descriptor. */
+enum command_file {
+	COMMAND_FILE_NONE,
+	COMMAND_FILE_MADE, /* empty, to be written; unlinked when the command fails */
+	COMMAND_FILE_READ,
+};
+
 struct command {
 	const char *name;      /* "account add" */
 	const char *arguments; /* "ADDRESS" */
@@ -40,7 +47,7 @@ struct command {
 	unsigned least, most; /* arguments */
 	bool offline;
 	bool wants_password;
-	bool wants_file; /* its first argument is a file to be made by the caller */
+	enum command_file file; /* what its first argument is */
 	/* False with a reason in call->error. */
 	bool (*run)(struct command_call *call);
 };
@@ -81,6 +88,18 @@ struct store_txn *command_read(struct command_call *call);
 /* The canonical account of an argument; false with a reason. `name_out` is emptied first, its
  * owner frees it. */
 bool command_account(struct command_call *call, const char *argument, struct buf *name_out);
+/* One limit a word, with windows that differ; false with a reason. */
+bool command_limits(struct command_call *call, const char *const *words, size_t count,
+                    struct budget_limits *limits_out);
+/* "500/30m 2000/1d", or "unlimited"; and how much of each is used. */
+json_t *command_limits_text(const struct budget_limits *limits);
+json_t *command_used_text(const uint32_t *spent, size_t count);
+/* Sets the password of an account, or makes it; all else is kept. */
+enum store_result command_put_secret(struct store_txn *txn, struct span account,
+                                     struct span secret);
+/* After the commit: a secret of the account is another one, or gone. Its sessions look again,
+ * and nothing that was right before is believed. */
+void command_changed(struct command_call *call, struct span account);
 
 bool command_account_add(struct command_call *call);
 bool command_account_passwd(struct command_call *call);
@@ -89,6 +108,13 @@ bool command_account_list(struct command_call *call);
 bool command_account_show(struct command_call *call);
 bool command_account_limit(struct command_call *call);
 bool command_account_reset(struct command_call *call);
+bool command_account_forget_login(struct command_call *call);
+bool command_token_add(struct command_call *call);
+bool command_token_list(struct command_call *call);
+bool command_token_delete(struct command_call *call);
+bool command_import_sasldb(struct command_call *call);
+bool command_import_passwd_file(struct command_call *call);
+bool command_import_shadow(struct command_call *call);
 bool command_account_why(struct command_call *call);
 bool command_account_suspend(struct command_call *call);
 bool command_account_unlock(struct command_call *call);

@@ -5,6 +5,7 @@
 #include <time.h>
 
 #include "auth/gate.h"
+#include "auth/success.h"
 #include "store/account.h"
 #include "store/queue.h"
 
@@ -33,11 +34,41 @@ struct new_secret {
 	bool must_exist;
 };
 
+/* In ms, and never the same as before: a session tells by it that its secret is no more. */
+static int64_t later_than(int64_t before)
+{
+	struct timespec now;
+	clock_gettime(CLOCK_REALTIME, &now);
+	int64_t wall = (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+	return wall > before ? wall : before + 1;
+}
+
+enum store_result command_put_secret(struct store_txn *txn, struct span name,
+                                     struct span secret)
+{
+	struct account account = { .created_wall = 0 };
+	enum store_result result = account_get(txn, name, &account);
+	if (result != STORE_OK && result != STORE_NOT_FOUND) {
+		return result;
+	}
+	/* Limits are kept: they may point into the map, so they are copied before the put. */
+	char limits[256];
+	size_t len = account.limits.len < sizeof limits ? account.limits.len : sizeof limits;
+	if (len) {
+		memcpy(limits, account.limits.ptr, len);
+	}
+	account.limits = span_of(limits, len);
+	account.secret = secret;
+	account.changed_wall = later_than(account.changed_wall);
+	account.created_wall = result == STORE_OK ? account.created_wall : account.changed_wall;
+	return account_put(txn, name, &account);
+}
+
 static bool secret_run(struct command_write *write, struct store_txn *txn, int64_t now)
 {
 	(void)now;
 	const struct new_secret *secret = write->data;
-	struct account account = { .created_wall = 0 };
+	struct account account;
 	bool exists = account_get(txn, write->account, &account) == STORE_OK;
 	if (exists && !secret->must_exist) {
 		return command_fail(
@@ -47,17 +78,7 @@ static bool secret_run(struct command_write *write, struct store_txn *txn, int64
 	if (!exists && secret->must_exist) {
 		return no_such(write->call, write->account);
 	}
-	/* Limits are kept: they may point into the map, so they are copied before the put. */
-	char limits[256];
-	size_t len = account.limits.len < sizeof limits ? account.limits.len : sizeof limits;
-	if (len) {
-		memcpy(limits, account.limits.ptr, len);
-	}
-	account.limits = span_of(limits, len);
-	account.secret = buf_span(&secret->verifier);
-	account.changed_wall = (int64_t)time(NULL) * 1000;
-	account.created_wall = exists ? account.created_wall : account.changed_wall;
-	return account_put(txn, write->account, &account) == STORE_OK;
+	return command_put_secret(txn, write->account, buf_span(&secret->verifier)) == STORE_OK;
 }
 
 static bool set_secret(struct command_call *call, struct span name, bool must_exist)
@@ -80,6 +101,10 @@ static bool set_secret(struct command_call *call, struct span name, bool must_ex
 		.act = must_exist ? "account passwd" : "account add",
 	};
 	bool good = command_commit(&write);
+	if (good) {
+		command_changed(call, name);
+	}
+	secret_cleanse(secret.verifier.ptr, secret.verifier.len);
 	buf_done(&secret.verifier);
 	return good;
 }
@@ -109,8 +134,10 @@ bool command_account_passwd(struct command_call *call)
 static bool delete_run(struct command_write *write, struct store_txn *txn, int64_t now)
 {
 	(void)now;
-	return account_delete(txn, write->account) == STORE_OK ||
-	       no_such(write->call, write->account);
+	if (account_delete(txn, write->account) != STORE_OK) {
+		return no_such(write->call, write->account);
+	}
+	return apppass_delete_all(txn, write->account) == STORE_OK;
 }
 
 static bool reset_run(struct command_write *write, struct store_txn *txn, int64_t now)
@@ -135,7 +162,11 @@ static bool delete (struct command_call *call, struct span name)
 		.account = name,
 		.act = "account delete",
 	};
-	return command_commit(&write);
+	if (!command_commit(&write)) {
+		return false;
+	}
+	command_changed(call, name);
+	return true;
 }
 
 static bool reset(struct command_call *call, struct span name)
@@ -149,28 +180,28 @@ static bool reset(struct command_call *call, struct span name)
 	return command_commit(&write);
 }
 
-/* `default`, or one to four limits with windows that differ. */
-static bool read_limits(struct command_call *call, struct budget_limits *limits)
+bool command_limits(struct command_call *call, const char *const *words, size_t count,
+                    struct budget_limits *limits_out)
 {
-	limits->count = 0;
-	if (call->argc == 2 && strcmp(call->argv[1], "default") == 0) {
-		return true;
-	}
-	for (size_t i = 1; i < call->argc; i++) {
+	struct budget_limits limits = { .count = 0 };
+	for (size_t i = 0; i < count; i++) {
 		const char *reason;
 		struct budget_limit limit;
-		if (!budget_limit_parse(span_str(call->argv[i]), &limit, &reason)) {
-			return command_fail(call, "%s: %s", call->argv[i], reason);
+		if (!budget_limit_parse(span_str(words[i]), &limit, &reason)) {
+			return command_fail(call, "%s: %s", words[i], reason);
 		}
-		for (size_t k = 0; k < limits->count; k++) {
-			if (limits->limit[k].window == limit.window) {
-				return command_fail(call,
-				                    "%s: a second limit for the same window",
-				                    call->argv[i]);
+		for (size_t k = 0; k < limits.count; k++) {
+			if (limits.limit[k].window == limit.window) {
+				return command_fail(
+				    call, "%s: a second limit for the same window", words[i]);
 			}
 		}
-		limits->limit[limits->count++] = limit;
+		if (limits.count == BUDGET_LIMITS_MAX) {
+			return command_fail(call, "at most %d limits", BUDGET_LIMITS_MAX);
+		}
+		limits.limit[limits.count++] = limit;
 	}
+	*limits_out = limits;
 	return true;
 }
 
@@ -178,7 +209,8 @@ static bool limit(struct command_call *call, struct span name)
 {
 	struct budget_limits limits;
 	char act[200] = "account limit";
-	if (!read_limits(call, &limits)) {
+	bool given = call->argc > 2 || strcmp(call->argv[1], "default") != 0;
+	if (!command_limits(call, call->argv + 1, given ? call->argc - 1 : 0, &limits)) {
 		return false;
 	}
 	for (size_t i = 1, at = strlen(act); i < call->argc && at < sizeof act; i++) {
@@ -211,7 +243,7 @@ bool command_account_limit(struct command_call *call)
 
 /* ---- list, show ---- */
 
-static json_t *limits_text(const struct budget_limits *limits)
+json_t *command_limits_text(const struct budget_limits *limits)
 {
 	struct buf text;
 	buf_init(&text, 256);
@@ -224,16 +256,26 @@ static json_t *limits_text(const struct budget_limits *limits)
 	return json;
 }
 
-static json_t *used_text(const struct gate_view *view)
+json_t *command_used_text(const uint32_t *spent, size_t count)
 {
 	struct buf text;
 	buf_init(&text, 256);
-	for (size_t i = 0; i < view->limits.count; i++) {
-		buf_printf(&text, "%s%u", i ? " " : "", view->spent[i]);
+	for (size_t i = 0; i < count; i++) {
+		buf_printf(&text, "%s%u", i ? " " : "", spent[i]);
 	}
 	json_t *json = command_text(buf_span(&text));
 	buf_done(&text);
 	return json;
+}
+
+/* Of a device: what happens when its limit is used up; "" for all others. */
+static const char *device_text(const struct gate_device *device)
+{
+	static const char *const actions[] = {
+		[GATE_ACTION_SUSPEND] = "suspend",
+		[GATE_ACTION_DEFER] = "defer",
+	};
+	return device ? actions[device->action] : "";
 }
 
 /* The row of one account; NULL when it can not be read. */
@@ -248,12 +290,14 @@ static json_t *account_row(struct command_call *call, struct store_txn *txn, str
 	    queue_usage(txn, name, &usage) != STORE_OK) {
 		return NULL;
 	}
-	return json_pack("{s:o, s:s, s:o, s:o, s:b, s:b, s:I, s:I, s:o, s:o}", "account",
+	return json_pack("{s:o, s:s, s:o, s:o, s:b, s:b, s:s, s:I, s:I, s:o, s:o}", "account",
 	                 command_text(name), "standing", view.incident ? "suspended" : "good",
-	                 "limits", limits_text(&view.limits), "used", used_text(&view),
-	                 "own_limits", view.own_limits, "exempt", view.exempt, "queued",
-	                 (json_int_t)usage.entries, "queued_bytes", (json_int_t)usage.bytes,
-	                 "created", command_time(account.created_wall), "password_changed",
+	                 "limits", command_limits_text(&view.limits), "used",
+	                 command_used_text(view.spent, view.limits.count), "own_limits",
+	                 view.own_limits, "exempt", view.exempt, "device",
+	                 device_text(view.device), "queued", (json_int_t)usage.entries,
+	                 "queued_bytes", (json_int_t)usage.bytes, "created",
+	                 command_time(account.created_wall), "password_changed",
 	                 command_time(account.changed_wall));
 }
 
@@ -301,7 +345,7 @@ static bool show(struct command_call *call, struct span name)
 	}
 	command_layout(
 	    call, COMMAND_CARD,
-	    "account standing limits used own_limits exempt queued queued_bytes created "
+	    "account standing limits used own_limits exempt device queued queued_bytes created "
 	    "password_changed");
 	call->emit(call->context, row);
 	return true;
@@ -310,4 +354,22 @@ static bool show(struct command_call *call, struct span name)
 bool command_account_show(struct command_call *call)
 {
 	return with_name(call, show);
+}
+
+/* ---- forget-login ---- */
+
+bool command_account_forget_login(struct command_call *call)
+{
+	struct buf name;
+	if (call->argc == 0) {
+		success_forget(SPAN_NONE);
+		return true;
+	}
+	buf_init(&name, NAME_MAX_BYTES);
+	bool good = command_account(call, call->argv[0], &name);
+	if (good) {
+		success_forget(buf_span(&name));
+	}
+	buf_done(&name);
+	return good;
 }

@@ -21,7 +21,7 @@ static bool find(struct command_call *call, struct buf *name, uint64_t *incident
 	if (!txn) {
 		return false;
 	}
-	enum gate_verdict verdict = gate_login(txn, buf_span(name), incident);
+	enum gate_verdict verdict = gate_login(txn, buf_span(name), SPAN_NONE, incident, NULL);
 	store_abort(txn);
 	if (verdict == GATE_UNKNOWN) {
 		return command_fail(call, "%.*s: no such account", SPAN_ARG(buf_span(name)));

@@ -135,7 +135,7 @@ static void run_command(struct client *client, json_t *request, const char *cons
 		.emit = emit,
 		.context = client,
 	};
-	bool good = command->wants_file && call.file < 0
+	bool good = command->file != COMMAND_FILE_NONE && call.file < 0
 	                ? command_fail(&call, "no file was given")
 	                : command->run(&call);
 	if (strncmp(command->name, "status", 6) != 0) {

@@ -377,7 +377,8 @@ static int carry_out(const struct request *request, struct command_call *call,
 			secret_cleanse(text, strlen(text));
 		}
 		free(text);
-		if (call->file >= 0 && (fsync(call->file) || !output->good)) {
+		if (command->file == COMMAND_FILE_MADE &&
+		    (fsync(call->file) || !output->good)) {
 			unlink(call->argv[0]);
 		}
 		return answered ? finish(output)
@@ -405,6 +406,23 @@ static int run(const struct request *request, struct command_call *call)
 	return code;
 }
 
+static int open_file(const struct command *command, struct command_call *call)
+{
+	static const struct {
+		int flags, fault;
+	} ways[] = {
+		[COMMAND_FILE_MADE] = { O_WRONLY | O_CREAT | O_EXCL, EX_CANTCREAT },
+		[COMMAND_FILE_READ] = { O_RDONLY, EX_NOINPUT },
+	};
+	char text[300];
+	if (command->file == COMMAND_FILE_NONE) {
+		return 0;
+	}
+	call->file = open(call->argv[0], ways[command->file].flags | O_CLOEXEC, 0600);
+	snprintf(text, sizeof text, "%s: %s", call->argv[0], strerror(errno));
+	return call->file >= 0 ? 0 : complain(ways[command->file].fault, text);
+}
+
 /* What the command wants beside its words, then the command. */
 static int prepare(const struct request *request, struct command_call *call)
 {
@@ -414,14 +432,7 @@ static int prepare(const struct request *request, struct command_call *call)
 	call->argv = request->words + request->used;
 	call->argc = request->count - request->used;
 	call->password = command->wants_password ? password : NULL;
-	if (!code && command->wants_file) {
-		call->file = open(call->argv[0], O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-		if (call->file < 0) {
-			char text[300];
-			snprintf(text, sizeof text, "%s: %s", call->argv[0], strerror(errno));
-			code = complain(EX_CANTCREAT, text);
-		}
-	}
+	code = code ? code : open_file(command, call);
 	code = code ? code : run(request, call);
 	secret_cleanse(password, sizeof password);
 	return code;
