@@ -58,12 +58,13 @@ static char *facts_text(const struct incident *incident)
 		json_array_append_new(subjects, command_text(span_str(bill.facts.subject[i])));
 	}
 	json_t *json = json_pack(
-	    "{s:s, s:I, s:o, s:o, s:o, s:I, s:I, s:I, s:o, s:o}", "event", "suspended",
+	    "{s:s, s:I, s:o, s:o, s:o, s:I, s:I, s:I, s:s, s:o, s:o}", "event", "suspended",
 	    "incident", (json_int_t)incident->number, "account",
 	    command_text(incident->account), "opened", command_time(incident->opened_wall),
 	    "cause", command_text(incident->cause), "limit", (json_int_t)bill.limit.tokens,
 	    "window_seconds", (json_int_t)(bill.limit.window / 1000), "spent",
-	    (json_int_t)bill.spent, "networks", networks, "subjects", subjects);
+	    (json_int_t)bill.spent, "apppass", bill.apppass, "networks", networks, "subjects",
+	    subjects);
 	char *text = json ? json_dumps(json, JSON_COMPACT) : NULL;
 	json_decref(json);
 	return text;

@@ -350,6 +350,12 @@ static struct span write_asked(struct reading *in)
 	return notice_facts_text(in->facts, "%u", in->bill.asked);
 }
 
+/* Letters, digits, - _ . only: nothing to escape or quote. */
+static struct span write_apppass(struct reading *in)
+{
+	return notice_facts_text(in->facts, "%s", in->bill.apppass);
+}
+
 static struct span write_hostname(struct reading *in)
 {
 	return span_str(in->config->hostname);
@@ -373,6 +379,7 @@ static const struct {
 	{ "subjects", write_subjects }, { "who", write_who },
 	{ "hostname", write_hostname }, { "command", write_command },
 	{ "state", write_state },       { "suspended", write_suspended },
+	{ "apppass", write_apppass },
 };
 
 /* ---- the whole ---- */

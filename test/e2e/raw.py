@@ -7,9 +7,9 @@ from harness import PASSWORD, insecure_context, plain
 
 
 class Raw:
-    def __init__(self, port, implicit=False, context=None, timeout=60, greet=True):
+    def __init__(self, port, implicit=False, context=None, timeout=60, greet=True, source=None):
         self.context = context or insecure_context()
-        self.sock = socket.create_connection(("127.0.0.1", port), timeout)
+        self.sock = socket.create_connection(("127.0.0.1", port), timeout, (source, 0) if source else None)
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.buffer = b""
         if implicit:

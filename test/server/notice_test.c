@@ -395,6 +395,22 @@ static void test_numbers(void **state)
 	}
 }
 
+/* One that was stopped by way of an app password: which, and how that one is ended. */
+static void test_app_password(void **state)
+{
+	struct scene scene = usual;
+	struct buf out = write_of(*state, &site, QUEUE_NOTICE_SUSPENDED, &scene);
+	assert_int_equal(memmem(out.ptr, out.len, "app password", 12) != NULL, 0);
+	buf_done(&out);
+	memcpy(scene.bill.apppass, "scanner-2", 10);
+	out = write_of(*state, &site, QUEUE_NOTICE_SUSPENDED, &scene);
+	unfold(&out);
+	assert_has(&out,
+	           "With its app password \"scanner-2\"; to end that one: gatepostctl account "
+	           "token delete alice@example.org scanner-2");
+	buf_done(&out);
+}
+
 static void test_windows(void **state)
 {
 	static const struct {
@@ -494,6 +510,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_rows_missing, place_setup, place_teardown),
 		cmocka_unit_test_setup_teardown(test_notices, place_setup, place_teardown),
 		cmocka_unit_test_setup_teardown(test_numbers, place_setup, place_teardown),
+		cmocka_unit_test_setup_teardown(test_app_password, place_setup, place_teardown),
 		cmocka_unit_test_setup_teardown(test_windows, place_setup, place_teardown),
 		cmocka_unit_test_setup_teardown(test_explain, place_setup, place_teardown),
 		cmocka_unit_test_setup_teardown(test_incident_is_gone, place_setup,
