@@ -300,8 +300,10 @@ static bool run(struct command_call *call, enum import_format format,
 		good = read(import, format);
 		/* What was gathered is not thrown away because the rest can not be read. */
 		bool rest = flush(import);
-		show_totals(import);
 		good = good && rest;
+		if (good) {
+			show_totals(import);
+		}
 	}
 	free(import);
 	return good;
