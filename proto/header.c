@@ -1,6 +1,7 @@
 #include "proto/header.h"
 
 #include "proto/address.h"
+#include "proto/mime.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -25,7 +26,7 @@ enum state {
 	BODY,
 };
 
-enum class { BLANK, LF, RETURN, COLON, PRINT, OTHER };
+enum kind { BLANK, LF, RETURN, COLON, PRINT, OTHER };
 
 static const unsigned char next_state[][OTHER + 1] = {
 	/*           blank    LF       CR       colon    printing other */
@@ -36,12 +37,20 @@ static const unsigned char next_state[][OTHER + 1] = {
 	[BLANKS] = { BLANKS, NOTHING, NOTHING, FIELD, NOTHING, NOTHING },
 };
 
-static enum class class_of(char c) {
-	switch (c){
-		case ' ' : case '\t' : return BLANK; case '\n' : return LF;
-		case '\r' : return RETURN;
-		case ':' : return COLON;
-		default : return c > ' ' && c < 127 ? PRINT : OTHER;
+static enum kind kind_of(char c)
+{
+	switch (c) {
+	case ' ':
+	case '\t':
+		return BLANK;
+	case '\n':
+		return LF;
+	case '\r':
+		return RETURN;
+	case ':':
+		return COLON;
+	default:
+		return c > ' ' && c < 127 ? PRINT : OTHER;
 	}
 }
 
@@ -56,16 +65,32 @@ static const struct {
 	{ { "Received", 8 }, offsetof(struct header_facts, received) },
 };
 
+/* Of the first From field the value is kept. */
+static void keep_from(struct header *header, struct span text)
+{
+	struct span room = span_first(text, HEADER_FROM_MAX - header->nfrom);
+	if (header->in_from && room.len) {
+		memcpy(header->from + header->nfrom, room.ptr, room.len);
+		header->nfrom += room.len;
+	}
+	header->from_cut |= header->in_from && room.len < text.len;
+}
+
+/* What is held of it ends with its colon; of a line that continues a field, with its blank. */
 static void count_field(struct header *header)
 {
-	/* A line that continues a field begins with a blank: its name is empty. */
 	struct span line = span_of(header->held, header->nheld);
 	struct span name = span_trim(span_first(line, span_find(line, ':')));
+	if (name.len == 0) {
+		keep_from(header, line);
+		return;
+	}
 	for (size_t i = 0; i < COUNT(counted); i++) {
 		if (span_eq_nocase(name, counted[i].name)) {
 			(*(unsigned *)((char *)&header->facts + counted[i].count))++;
 		}
 	}
+	header->in_from = header->facts.from == 1 && span_eq_nocase(name, SPAN_LIT("From"));
 }
 
 static void add(const char *name, struct span value, struct buf *out)
@@ -111,7 +136,7 @@ static size_t hold(struct header *header, struct span text, struct buf *out)
 	size_t n = 0;
 	while (n < text.len && state <= BLANKS) {
 		header->held[header->nheld++] = text.ptr[n];
-		state = next_state[state][class_of(text.ptr[n++])];
+		state = next_state[state][kind_of(text.ptr[n++])];
 		if (state <= BLANKS && header->nheld == sizeof header->held) {
 			state = NOTHING; /* nobody's field name is as long */
 		}
@@ -136,6 +161,7 @@ void header_put(struct header *header, struct span text, struct buf *out)
 			size_t n = span_find(text, '\n');
 			n += n < text.len;
 			header->state = text.ptr[n - 1] == '\n' ? LINE : FIELD;
+			keep_from(header, span_first(text, n));
 			buf_put(out, span_first(text, n));
 			text = span_from(text, n);
 		} else {
@@ -159,6 +185,12 @@ void header_end(struct header *header, struct buf *out)
 	}
 	end_header(header, out);
 	header->state = BODY;
+}
+
+bool header_from(const struct header *header, struct buf *out)
+{
+	mime_unfold(span_of(header->from, header->nfrom), out);
+	return !header->from_cut && !out->failed;
 }
 
 /* One more word on the line, or on the next one: the only place where our lines break. */

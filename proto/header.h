@@ -9,7 +9,8 @@
 
 #include "proto/buf.h"
 
-#define HEADER_HOPS_MAX 100 /* Received fields that mean a loop (RFC 5321 6.3) */
+#define HEADER_HOPS_MAX 100  /* Received fields that mean a loop (RFC 5321 6.3) */
+#define HEADER_FROM_MAX 1000 /* bytes of a From field that are kept */
 
 struct header_facts {
 	unsigned from, date, message_id; /* how often each field was seen */
@@ -30,6 +31,9 @@ struct header {
 	char held[80]; /* the front of a line of which it is not known yet whether it is a field
 	                */
 	size_t nheld;
+	char from[HEADER_FROM_MAX]; /* the value of the first From field, as it came */
+	size_t nfrom;
+	bool in_from, from_cut;
 };
 
 void header_init(struct header *header, const struct header_additions *additions);
@@ -40,6 +44,12 @@ void header_init(struct header *header, const struct header_additions *additions
 void header_put(struct header *header, struct span text, struct buf *out);
 /* The text is over: passes on what was held; adds what is missing if the header never ended. */
 void header_end(struct header *header, struct buf *out);
+
+/*
+ * Appends the value of the first From field, unfolded, when the header is done; nothing when
+ * there is none. False when it is longer than HEADER_FROM_MAX or than `out` holds.
+ */
+bool header_from(const struct header *header, struct buf *out);
 
 /*
  * Writes lines of our own: `lead` ("Subject:"), then the words of `words`, one blank before

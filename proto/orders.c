@@ -1,6 +1,7 @@
 #include "proto/orders.h"
 
 #include "proto/address.h"
+#include "proto/mailbox.h"
 #include "proto/mime.h"
 #include "proto/own_text.h"
 
@@ -473,67 +474,13 @@ enum orders_kind orders_read_message(struct span message, struct span envelope_s
 
 /* ---- From ---- */
 
-/* The pieces of one mailbox (RFC 5322 3.4) without its comments. */
-struct mailbox {
-	struct buf plain, angle; /* outside the brackets, inside */
-	bool has_at;             /* outside, and not quoted */
-	bool in_angle, closed;
-	bool bad;
-};
-
-/* A piece as mime_unit has it. */
-static void take_unit(struct mailbox *mailbox, struct span unit)
-{
-	char c = unit.ptr[0];
-	bool control = ((unsigned char)c < ' ' && c != '\t') || c == 127;
-	bool nested = c == '<' && (mailbox->in_angle || mailbox->closed);
-	bool behind = mailbox->closed && c != '(' && c != ' ' && c != '\t';
-	/* Commas and semicolons make lists, colons groups and routes. */
-	bool list = !mailbox->in_angle && memchr(",;:", c, 3);
-	mailbox->bad = mailbox->bad || control || nested || behind || list;
-	if (c == '(') {
-		return;
-	}
-	if (c == '<') {
-		mailbox->in_angle = true;
-	} else if (c == '>' && mailbox->in_angle) {
-		mailbox->in_angle = false;
-		mailbox->closed = true;
-	} else {
-		buf_put(mailbox->in_angle ? &mailbox->angle : &mailbox->plain, unit);
-		mailbox->has_at = mailbox->has_at || (c == '@' && !mailbox->in_angle);
-	}
-}
-
-static bool read_mailbox(struct span value, struct buf *out)
-{
-	struct mailbox mailbox = { .plain.cap = VALUE_MAX, .angle.cap = VALUE_MAX };
-	for (size_t n = mime_unit(value); n > 0; n = mime_unit(value)) {
-		take_unit(&mailbox, span_first(value, n));
-		value = span_from(value, n);
-	}
-	mailbox.bad = mailbox.bad || value.len > 0;
-	/* An address before the brackets is what some readers show, and some believe. */
-	bool good = !mailbox.bad && !mailbox.in_angle && mailbox.closed != mailbox.has_at;
-	struct address address;
-	struct span text = span_trim(
-	    buf_span(mailbox.closed ? &mailbox.angle : &mailbox.plain));
-	good = good && address_parse(text, &address) == ADDRESS_OK;
-	if (good) {
-		address_key(&address, out);
-	}
-	buf_done(&mailbox.plain);
-	buf_done(&mailbox.angle);
-	return good && !out->failed;
-}
-
 bool orders_from(struct span message, struct buf *out)
 {
 	struct buf value = { .cap = VALUE_MAX };
 	size_t count = 0;
 	buf_clear(out);
 	bool good = mime_field(message, SPAN_LIT("From"), &value, &count) && count == 1 &&
-	            read_mailbox(buf_span(&value), out);
+	            mailbox_parse(buf_span(&value), out);
 	buf_done(&value);
 	return good;
 }

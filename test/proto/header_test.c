@@ -73,7 +73,7 @@ static const struct {
 	  "a\r\nX234567890123456789012345678901234567890123456789012345678901234567890123456789"
 	  "0: a\r\n",
 	  "From: a\r\n" DATE ID "\r\nX234567890123456789012345678901234567890123456789012345678"
-	                        "9012345678901234567890: a\r\n",
+	  "9012345678901234567890: a\r\n",
 	  1, 0, 0, 0 },
 };
 
@@ -104,6 +104,53 @@ static void test_rows(void **state)
 			CHECK(rows[i].in, header.facts.received == rows[i].received);
 			buf_done(&out);
 		}
+	}
+}
+
+/* The From field whose mailbox must be the sender's, however it is split. */
+static void test_from(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *in, *from;
+	} froms[] = {
+		{ "From: a@b\r\n\r\nFrom: c\r\n", "a@b" },
+		{ "X: y\r\nfrom :\r\n Alice\r\n\t<a@b>\r\nTo: c\r\n d\r\n\r\n",
+		  "Alice\t<a@b>" },
+		{ "From: a@b\r\nFrom: c@d\r\n e\r\n\r\n", "a@b" },
+		{ "From: a@b\n c\nTo: d\n\n", "a@b c" },
+		{ "To: a\r\n\r\n", "" },
+		{ "From:\r\n\r\n", "" },
+		{ "From: a@b", "a@b" },
+		{ "From: a\rb@c\r\n\r\n", "a\rb@c" },
+		{ "FromX: a\r\nX-From: b\r\n From: c\r\n\r\n", "" },
+		{ "no header\r\nFrom: a@b\r\n", "" },
+	};
+	for (size_t i = 0; i < COUNT(froms); i++) {
+		struct span in = span_str(froms[i].in);
+		for (size_t step = 1; step <= in.len + 1; step++) {
+			struct header header;
+			struct buf out = { .cap = 1000 };
+			struct buf from = { .cap = 1000 };
+			header_init(&header, &additions);
+			put_in_steps(&header, in, step, &out);
+			CHECK(froms[i].in, header_from(&header, &from));
+			check_span(froms[i].in, buf_span(&from), span_str(froms[i].from));
+			buf_done(&out);
+			buf_done(&from);
+		}
+	}
+	char longest[HEADER_FROM_MAX + 20] = "From:";
+	for (size_t extra = 0; extra < 2; extra++) {
+		struct header header;
+		struct buf out = { .cap = 2000 };
+		struct buf from = { .cap = 2000 };
+		memset(longest + 5, 'x', HEADER_FROM_MAX + extra);
+		header_init(&header, &additions);
+		put_in_steps(&header, span_of(longest, 5 + HEADER_FROM_MAX + extra), 7, &out);
+		assert_int_equal(header_from(&header, &from), extra == 0);
+		buf_done(&out);
+		buf_done(&from);
 	}
 }
 
@@ -247,9 +294,10 @@ static void test_received(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_rows),         cmocka_unit_test(test_done_early),
-		cmocka_unit_test(test_no_additions), cmocka_unit_test(test_date),
-		cmocka_unit_test(test_fold),         cmocka_unit_test(test_received),
+		cmocka_unit_test(test_rows),       cmocka_unit_test(test_from),
+		cmocka_unit_test(test_done_early), cmocka_unit_test(test_no_additions),
+		cmocka_unit_test(test_date),       cmocka_unit_test(test_fold),
+		cmocka_unit_test(test_received),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
