@@ -25,7 +25,8 @@ static const char *const table_names[STORE_TABLES] = {
 	[STORE_META] = "meta",       [STORE_ACCOUNT] = "account", [STORE_LEDGER] = "ledger",
 	[STORE_QUEUE] = "queue",     [STORE_DUE] = "due",         [STORE_OWNER] = "owner",
 	[STORE_USAGE] = "usage",     [STORE_BODY] = "body",       [STORE_INCIDENT] = "incident",
-	[STORE_JOURNAL] = "journal",
+	[STORE_JOURNAL] = "journal", [STORE_APPPASS] = "apppass", [STORE_SCREEN] = "screen",
+	[STORE_ALIAS] = "alias",
 };
 
 struct store {

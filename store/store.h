@@ -36,6 +36,7 @@ enum store_table {
 	STORE_JOURNAL,  /* T, id -> what happened */
 	STORE_APPPASS,  /* account, 0, name -> an app password */
 	STORE_SCREEN,   /* network -> a block */
+	STORE_ALIAS,    /* account, 0, address or pattern -> may it be written as */
 	STORE_TABLES,
 };
 
