@@ -1,5 +1,7 @@
 #include "auth/sender.h"
 
+#include <assert.h>
+
 #include "auth/gate.h"
 #include "proto/address.h"
 #include "proto/pack.h"

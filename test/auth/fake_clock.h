@@ -15,7 +15,7 @@ static struct {
 	int64_t wall; /* ms since 1970 */
 } fake_clock = { 20000, (int64_t)1700000000000 };
 
-static void fake_clock_pass(int64_t ms)
+static inline void fake_clock_pass(int64_t ms)
 {
 	fake_clock.boot += ms;
 	fake_clock.wall += ms;
