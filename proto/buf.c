@@ -9,20 +9,61 @@ void buf_init(struct buf *buf, size_t cap)
 	*buf = (struct buf){ .cap = cap };
 }
 
+void buf_init_secret(struct buf *buf, size_t cap)
+{
+	*buf = (struct buf){ .cap = cap, .secret = true };
+}
+
+/* Of a secret buffer only live bytes are ever other than zero: whatever ceases to be live goes
+ * through here. */
+static void forget(const struct buf *buf, char *bytes, size_t n)
+{
+	if (buf->secret && n) {
+		explicit_bzero(bytes, n);
+	}
+}
+
 void buf_done(struct buf *buf)
 {
 	if (buf) {
+		forget(buf, buf->ptr, buf->len);
 		free(buf->ptr ? buf->ptr - buf->head : NULL);
-		buf_init(buf, buf->cap);
+		*buf = (struct buf){ .cap = buf->cap, .secret = buf->secret };
 	}
 }
 
 void buf_clear(struct buf *buf)
 {
+	forget(buf, buf->ptr, buf->len);
 	buf->ptr = buf->ptr ? buf->ptr - buf->head : NULL;
 	buf->head = 0;
 	buf->len = 0;
 	buf->failed = false;
+}
+
+/* realloc may leave a copy behind. */
+static char *reblock(struct buf *buf, char *block, size_t size)
+{
+	if (!buf->secret || !block) {
+		return realloc(block, size);
+	}
+	char *next = malloc(size);
+	if (next) {
+		memcpy(next + buf->head, buf->ptr, buf->len);
+		forget(buf, buf->ptr, buf->len);
+		free(block);
+	}
+	return next;
+}
+
+/* Moves the live bytes to the front of their block. */
+static void close_up(struct buf *buf, char *block)
+{
+	memmove(block, buf->ptr, buf->len);
+	size_t stale = buf->head < buf->len ? buf->head : buf->len;
+	forget(buf, buf->ptr + buf->len - stale, stale);
+	buf->ptr = block;
+	buf->head = 0;
 }
 
 /* Makes room for `want` bytes from the first live one on; on failure all is as before. */
@@ -38,7 +79,7 @@ static bool resize(struct buf *buf, size_t want)
 	if (!block || buf->head < buf->size / 2 || want > buf->size) {
 		size_t size = buf->size < 128 ? 128 : buf->size + buf->size / 2;
 		size = size < buf->head + want ? buf->head + want : size;
-		block = realloc(block, size);
+		block = reblock(buf, block, size);
 		if (!block) {
 			return false;
 		}
@@ -46,9 +87,7 @@ static bool resize(struct buf *buf, size_t want)
 		buf->ptr = block + buf->head;
 	}
 	if (buf->head) {
-		memmove(block, buf->ptr, buf->len);
-		buf->ptr = block;
-		buf->head = 0;
+		close_up(buf, block);
 	}
 	return true;
 }
@@ -130,6 +169,7 @@ void buf_drop(struct buf *buf, size_t n)
 		buf->failed = failed;
 		return;
 	}
+	forget(buf, buf->ptr, n);
 	buf->ptr += n;
 	buf->head += n;
 	buf->len -= n;

@@ -4,6 +4,9 @@
  * may put many pieces and look once at the end. Zeroed memory with a cap is an empty buffer;
  * no memory is held while it is empty after buf_drop of all bytes or buf_done. What is put may
  * not lie in the buffer itself.
+ *
+ * A secret buffer holds passwords in passing: what is dropped, moved or freed is zeroed, so that
+ * no byte of them stays behind in memory that is somebody else's later.
  */
 #ifndef GATEPOST_PROTO_BUF_H
 #define GATEPOST_PROTO_BUF_H
@@ -19,9 +22,12 @@ struct buf {
 	size_t size; /* bytes allocated, head included */
 	size_t cap;  /* most live bytes ever */
 	bool failed;
+	bool secret;
 };
 
 void buf_init(struct buf *buf, size_t cap);
+/* The same for a secret one; it stays so behind buf_done. */
+void buf_init_secret(struct buf *buf, size_t cap);
 /* Frees; the buffer is empty and usable again with the same cap. NULL is accepted. */
 void buf_done(struct buf *buf);
 /* Empties and forgets a failure; keeps the memory. */
@@ -35,7 +41,8 @@ bool buf_vprintf(struct buf *buf, const char *format, va_list args)
     __attribute__((format(printf, 2, 0)));
 
 /* Room for `n` more bytes, to be written by the caller and counted with buf_grow; NULL when it
- * fails. Valid until the next call with this buffer. */
+ * fails. Valid until the next call with this buffer. Of a secret buffer bytes that are written
+ * and not counted are not zeroed. */
 char *buf_reserve(struct buf *buf, size_t n);
 /* Counts `n` bytes that were written behind a buf_reserve of at least as many. */
 void buf_grow(struct buf *buf, size_t n);

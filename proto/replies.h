@@ -55,6 +55,8 @@
 	  "Sending limit of this account reached; this message was not sent") \
 	X(BUDGET_NEVER, 550, "5.5.3", \
 	  "More recipients than this account may ever have in one message") \
+	X(BUDGET_DEFERRED, 451, "4.7.1", \
+	  "Sending limit of this account reached for now, try again later") \
 	X(BARE_NEWLINE, 550, "5.5.2", \
 	  "Message has a CR or LF that is not part of a CR LF line end") \
 	X(NUL_BYTE, 550, "5.6.0", "Message has a NUL byte") \
@@ -80,6 +82,8 @@
 	X(TOO_MANY_CONNECTIONS, 421, "4.7.0", "Too many connections") \
 	X(TOO_MANY_ERRORS, 421, "4.7.0", "Too many errors") \
 	X(TOO_MANY_AUTH, 421, "4.7.0", "Too many failed logins") \
+	X(SHUT_OUT, 421, "4.7.0", "Too many failed logins from your network, try again later") \
+	X(LOGIN_AGAIN, 421, "4.7.0", "This login has come to its end, please log in again") \
 	X(TOO_MANY_MESSAGES, 421, "4.7.0", "Too many messages in one session") \
 	X(NOT_SMTP, 421, "4.7.0", "This is a mail submission server") \
 	X(NO_MEMORY, 421, "4.3.0", "Short of memory, try again later")

@@ -19,9 +19,10 @@ struct smtp_server *smtp_server_new(const struct smtp_server_rules *rules, bool 
 		server->rules = rules;
 		server->tls = tls;
 		server->phase = PHASE_START;
-		buf_init(&server->input, INPUT_MAX);
+		/* Passwords pass in lines of it, whole and in pieces. */
+		buf_init_secret(&server->input, INPUT_MAX);
 		buf_init(&server->output, SMTP_OUTPUT_MAX);
-		buf_init(&server->secret, SECRET_MAX);
+		buf_init_secret(&server->secret, SECRET_MAX);
 	}
 	return server;
 }
@@ -88,15 +89,6 @@ static void drop_taken(struct smtp_server *server)
 	}
 }
 
-/* A password that passed in a line must not stay in the buffer. */
-static void wipe_line(struct smtp_server *server, struct span line)
-{
-	if (line.len) {
-		size_t at = (size_t)(line.ptr - server->input.ptr);
-		explicit_bzero(server->input.ptr + at, line.len);
-	}
-}
-
 static bool is_auth_line(const struct smtp_server *server, struct span in)
 {
 	return server->mode == MODE_AUTH || span_starts_nocase(in, SPAN_LIT("AUTH "));
@@ -149,12 +141,8 @@ static enum step read_line(struct smtp_server *server, struct smtp_event *event)
 	if (kind != LINE_OK) {
 		return faulty_line(server, kind, auth, event);
 	}
-	enum step outcome = server->mode == MODE_AUTH ? auth_response(server, text, event)
-	                                              : smtp_command_run(server, text, event);
-	if (auth) {
-		wipe_line(server, text);
-	}
-	return outcome;
+	return server->mode == MODE_AUTH ? auth_response(server, text, event)
+	                                 : smtp_command_run(server, text, event);
 }
 
 static enum step read_text(struct smtp_server *server, struct smtp_event *event)

@@ -260,7 +260,7 @@ static bool is_waiting(const struct conn *conn)
 static void pump_kept(struct conn *conn)
 {
 	struct buf kept = conn->kept;
-	buf_init(&conn->kept, KEPT_MAX);
+	buf_init_secret(&conn->kept, KEPT_MAX);
 	conn->handler->data(conn->owner, buf_span(&kept));
 	buf_done(&kept);
 }
@@ -282,6 +282,8 @@ static void pump_tls(struct conn *conn)
 	} else if (state == TLS_FAILED) {
 		finish(conn, tls_why(conn), false);
 	}
+	/* A password may have been among it, and the next read may be a shorter one. */
+	explicit_bzero(clear_bytes, clear.len);
 }
 
 /* Tells the owner all that has come, until it pauses or ends. */
@@ -348,6 +350,7 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *bytes)
 	} else if (n > 0 && conn->state == OPEN) {
 		conn->depth++;
 		take(conn, span_of(bytes->base, (size_t)n));
+		explicit_bzero(bytes->base, (size_t)n);
 		conn->depth--;
 		pump(conn);
 	}
@@ -438,7 +441,7 @@ static struct conn *conn_new(uv_loop_t *loop, const struct conn_handler *handler
 	}
 	conn->handler = handler;
 	conn->owner = owner;
-	buf_init(&conn->kept, KEPT_MAX);
+	buf_init_secret(&conn->kept, KEPT_MAX);
 	buf_init(&conn->clear, OUTPUT_MAX);
 	buf_init(&conn->out, OUTPUT_MAX);
 	uv_tcp_init(loop, &conn->tcp);
@@ -583,6 +586,11 @@ unsigned conn_peer_port(const struct conn *conn)
 const struct sockaddr *conn_peer_address(const struct conn *conn)
 {
 	return &conn->peer.address.any;
+}
+
+void conn_peer_bytes(const struct conn *conn, unsigned char address_out[NETWORK_ADDRESS_BYTES])
+{
+	peer_bytes(&conn->peer, address_out);
 }
 
 const struct tls *conn_tls(const struct conn *conn)

@@ -10,6 +10,7 @@
 #include <uv.h>
 
 #include "proto/buf.h"
+#include "proto/network.h"
 #include "server/tls.h"
 
 struct conn;
@@ -73,6 +74,8 @@ void conn_abort(struct conn *conn);
 const char *conn_peer(const struct conn *conn);
 unsigned conn_peer_port(const struct conn *conn);
 const struct sockaddr *conn_peer_address(const struct conn *conn);
+/* The same as 16 bytes, IPv4 as v4-mapped. */
+void conn_peer_bytes(const struct conn *conn, unsigned char address_out[NETWORK_ADDRESS_BYTES]);
 /* NULL outside TLS and until its handshake is done. */
 const struct tls *conn_tls(const struct conn *conn);
 /* The loop's time in ms, monotonic. */

@@ -1,11 +1,11 @@
 #include "server/door.h"
 
 #include <stdlib.h>
-#include <time.h>
 
 #include "auth/unlock.h"
 #include "server/log.h"
 #include "server/suspension.h"
+#include "server/wall.h"
 
 #define DOOR_ARENA ((size_t)16 * 1024)
 #define FROM_MAX   ((size_t)1024)
@@ -17,7 +17,8 @@ struct door {
 	const struct door_handler *handler;
 	void *owner; /* NULL: dropped */
 	struct arena arena;
-	struct span login, client, sender, from;
+	struct door_visitor visitor;
+	struct span sender, from;
 	struct buf text;
 	bool finished;
 	/* one a tag */
@@ -35,8 +36,9 @@ static void door_free(struct door *door)
 	free(door);
 }
 
-struct door *door_new(struct worker *worker, struct config *config, struct span login,
-                      struct span client, const struct door_handler *handler, void *owner)
+struct door *door_new(struct worker *worker, struct config *config,
+                      const struct door_visitor *visitor, const struct door_handler *handler,
+                      void *owner)
 {
 	struct door *door = calloc(1, sizeof *door);
 	if (!door) {
@@ -48,8 +50,9 @@ struct door *door_new(struct worker *worker, struct config *config, struct span 
 	door->owner = owner;
 	buf_init(&door->text, DOOR_TEXT_MAX);
 	arena_init(&door->arena, DOOR_ARENA);
-	if (!arena_copy(&door->arena, login, &door->login) ||
-	    !arena_copy(&door->arena, client, &door->client)) {
+	door->visitor = *visitor;
+	if (!arena_copy(&door->arena, visitor->login, &door->visitor.login) ||
+	    !arena_copy(&door->arena, visitor->client, &door->visitor.client)) {
 		door_free(door);
 		return NULL;
 	}
@@ -90,12 +93,10 @@ static void run(struct commit_job *job, struct store_txn *txn, int64_t now)
 	struct door *door = (struct door *)job;
 	struct unlock_rules rules = config_unlock_rules(door->config,
 	                                                &door->worker->server->key);
-	struct timespec wall;
-	clock_gettime(CLOCK_REALTIME, &wall);
 	for (size_t i = 0; i < door->ntags; i++) {
 		struct unlock_answer *answer = &door->answer[i];
 		answer->now = now;
-		answer->wall = (int64_t)wall.tv_sec * 1000 + wall.tv_nsec / 1000000;
+		answer->wall = wall_ms();
 		door->verdict[i] = unlock_redeem(txn, &rules, answer, &door->result[i]);
 	}
 }
@@ -105,14 +106,14 @@ static void log_answer(const struct door *door, size_t i)
 	const struct unlock_answer *answer = &door->answer[i];
 	struct log_line line;
 	log_begin(&line, LOG_LEVEL_INFO, "answer");
-	log_word(&line, "client_ip", door->client);
+	log_word(&line, "client_ip", door->visitor.client);
 	log_number(&line, "incident", (int64_t)answer->tag.incident);
 	log_text(&line, "verdict", span_str(unlock_verdict_name(door->verdict[i])));
 	log_text(&line, "order",
 	         answer->kind == ORDERS_HUMAN ? span_str(order_name(answer->order))
 	                                      : SPAN_NONE);
-	log_text(&line, "login", door->login);
-	log_text(&line, "from", door->login.len ? door->sender : door->from);
+	log_text(&line, "login", door->visitor.login);
+	log_text(&line, "from", door->visitor.login.len ? door->sender : door->from);
 	log_end(&line);
 }
 
@@ -142,9 +143,11 @@ static void read_orders(struct door *door)
 	buf_done(&from);
 	for (size_t i = 0; i < door->ntags; i++) {
 		struct unlock_answer *answer = &door->answer[i];
-		answer->login = door->login;
-		answer->sender = door->sender;
-		answer->from = door->from;
+		if (!door->visitor.nobody) {
+			answer->login = door->visitor.login;
+			answer->sender = door->sender;
+			answer->from = door->from;
+		}
 		answer->kind = orders_read_message(buf_span(&door->text), door->sender,
 		                                   &answer->tag, &answer->order);
 	}

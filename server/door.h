@@ -19,10 +19,19 @@ struct door_handler {
 	void (*end)(void *owner, bool kept);
 };
 
-/* `login`: who submits; empty at the reply listener. `client`: for the log. NULL without
- * memory. */
-struct door *door_new(struct worker *worker, struct config *config, struct span login,
-                      struct span client, const struct door_handler *handler, void *owner);
+/* Who hands it in. */
+struct door_visitor {
+	struct span login; /* empty at the reply listener */
+	/* By an app password, or a device: whoever has that has proved nothing, and who it says
+	 * it is counts for nothing, either. */
+	bool nobody;
+	struct span client; /* for the log */
+};
+
+/* Copies the visitor. NULL without memory. */
+struct door *door_new(struct worker *worker, struct config *config,
+                      const struct door_visitor *visitor, const struct door_handler *handler,
+                      void *owner);
 /* Whether the address is one of ours by its form (reply_address with anything for the `*`). */
 bool door_is_ours(const struct config *config, struct span address);
 /* False when it is no well-formed tag, or there are too many. */

@@ -2,12 +2,12 @@
 
 #include <assert.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include "proto/arena.h"
 #include "proto/mime.h"
 #include "server/log.h"
 #include "server/suspension.h"
+#include "server/wall.h"
 #include "store/body.h"
 #include "store/journal.h"
 
@@ -41,16 +41,10 @@ struct intake {
 	enum intake_verdict verdict;
 	struct suspend_result suspended;
 	struct span subject; /* as people read it */
+	struct span apppass; /* by which it comes; empty: none */
 };
 
 #define of_job(job, member) ((struct intake *)((char *)(job)-offsetof(struct intake, member)))
-
-static int64_t wall_ms(void)
-{
-	struct timespec now;
-	clock_gettime(CLOCK_REALTIME, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
 
 static void intake_free(struct intake *intake)
 {
@@ -75,6 +69,7 @@ static bool copy_envelope(struct intake *intake, const struct intake_envelope *e
 	size_t n = envelope->nrecipients;
 	entry->recipients = arena_alloc(arena, n * sizeof *entry->recipients);
 	if (!entry->recipients || !arena_copy(arena, envelope->account, &entry->account) ||
+	    !arena_copy(arena, envelope->apppass, &intake->apppass) ||
 	    !arena_copy(arena, envelope->sender, &entry->sender) ||
 	    !arena_copy(arena, envelope->client, &entry->client)) {
 		return false;
@@ -276,11 +271,12 @@ static bool may_send(struct intake *intake, struct store_txn *txn, int64_t now)
 		[GATE_ALLOW] = INTAKE_QUEUED,      [GATE_SPENT] = INTAKE_SPENT,
 		[GATE_NEVER] = INTAKE_NEVER,       [GATE_TRIPPED] = INTAKE_TRIPPED,
 		[GATE_SUSPENDED] = INTAKE_STOPPED, [GATE_UNKNOWN] = INTAKE_UNKNOWN,
-		[GATE_BROKEN] = INTAKE_ERROR,
+		[GATE_BROKEN] = INTAKE_ERROR,      [GATE_DEFER] = INTAKE_DEFERRED,
 	};
 	struct gate_rules rules = config_gate_rules(intake->config);
 	struct act act = {
 		.account = intake->entry.account,
+		.apppass = intake->apppass,
 		.recipients = (uint32_t)intake->entry.nrecipients,
 		.client = intake->entry.client,
 		.subject = intake->subject,
@@ -290,7 +286,7 @@ static bool may_send(struct intake *intake, struct store_txn *txn, int64_t now)
 	enum gate_verdict verdict = gate_message(txn, &rules, &act, &intake->suspended);
 	intake->verdict = verdicts[verdict];
 	if (verdict == GATE_SUSPENDED) {
-		gate_login(txn, act.account, &intake->suspended.incident);
+		gate_login(txn, act.account, SPAN_NONE, &intake->suspended.incident, NULL);
 	}
 	return intake->verdict == INTAKE_QUEUED;
 }
@@ -312,6 +308,7 @@ static void end_run(struct commit_job *job, struct store_txn *txn, int64_t now)
 	entry->next_at = now;
 	entry->accepted_wall = wall_ms();
 	struct journal_row row = journal_of_entry(entry);
+	row.apppass = intake->apppass;
 	queue_put(txn, entry);
 	body_put(txn, entry->id, intake->next_row, buf_span(&intake->fill), &next);
 	journal_put(txn, &row);
@@ -327,6 +324,9 @@ static void log_queued(const struct intake *intake)
 	log_number(&line, "nrcpt", (int64_t)entry->nrecipients);
 	log_number(&line, "size", (int64_t)entry->size);
 	log_word(&line, "account", entry->account);
+	if (intake->apppass.len) {
+		log_word(&line, "apppass", intake->apppass);
+	}
 	log_text(&line, "from", entry->sender);
 	log_end(&line);
 }

@@ -18,6 +18,7 @@ struct intake;
 
 struct intake_envelope {
 	struct span account;
+	struct span apppass; /* empty: none */
 	struct span sender;
 	struct span client;            /* address, text */
 	const struct span *recipients; /* each once */
@@ -26,7 +27,8 @@ struct intake_envelope {
 
 enum intake_verdict {
 	INTAKE_QUEUED,
-	INTAKE_SPENT, /* budget */
+	INTAKE_SPENT,    /* budget */
+	INTAKE_DEFERRED, /* budget of a device that is to wait */
 	INTAKE_NEVER,
 	INTAKE_TRIPPED, /* the account is suspended, by this very message */
 	INTAKE_STOPPED, /* it was already */

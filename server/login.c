@@ -11,6 +11,7 @@ struct login {
 	uv_work_t work;
 	uv_timer_t timer;
 	struct worker *worker;
+	struct config *config; /* its map is the attempt's */
 	const struct login_handler *handler;
 	void *owner; /* NULL: dropped */
 	struct sasl_attempt *attempt;
@@ -26,43 +27,42 @@ struct login {
 	struct buf challenge;
 };
 
-struct login *login_new(struct worker *worker, unsigned tls_bits,
-                        const struct login_handler *handler, void *owner)
+struct login *login_new(struct worker *worker, struct config *config,
+                        const struct sasl_peer *peer, const struct login_handler *handler,
+                        void *owner)
 {
+	struct sasl_peer known = *peer;
 	struct login *login = calloc(1, sizeof *login);
 	if (!login) {
 		return NULL;
 	}
-	login->attempt = sasl_attempt_new(tls_bits);
+	known.map = &config->map;
+	known.now = store_now(worker->server->store);
+	known.cache_time = config->cache_time;
+	login->attempt = sasl_attempt_new(&known);
 	if (!login->attempt) {
 		free(login);
 		return NULL;
 	}
 	login->worker = worker;
+	login->config = config_ref(config);
 	login->handler = handler;
 	login->owner = owner;
 	login->work.data = login;
 	login->timer.data = login;
 	uv_timer_init(&worker->loop, &login->timer);
-	buf_init(&login->response, RESPONSE_MAX);
-	buf_init(&login->challenge, CHALLENGE_MAX);
+	buf_init_secret(&login->response, RESPONSE_MAX);
+	buf_init_secret(&login->challenge, CHALLENGE_MAX);
 	return login;
-}
-
-static void cleanse(struct buf *buf)
-{
-	if (buf->len) {
-		secret_cleanse(buf->ptr, buf->len);
-	}
-	buf_done(buf);
 }
 
 static void login_free(uv_handle_t *timer)
 {
 	struct login *login = timer->data;
 	sasl_attempt_free(login->attempt);
-	cleanse(&login->response);
-	cleanse(&login->challenge);
+	config_unref(login->config);
+	buf_done(&login->response);
+	buf_done(&login->challenge);
 	free(login);
 }
 
@@ -85,7 +85,7 @@ static void back_on_loop(uv_work_t *work, int cancelled)
 	struct login *login = work->data;
 	login->busy = false;
 	atomic_fetch_sub(&login->worker->server->auth_jobs, 1);
-	cleanse(&login->response);
+	buf_done(&login->response);
 	uv_timer_stop(&login->timer);
 	if (!login->owner) {
 		uv_close((uv_handle_t *)&login->timer, login_free);
@@ -114,7 +114,7 @@ static bool run(struct login *login, const struct span *response)
 	int64_t most = config->auth_jobs;
 	int64_t timeout = config->auth_timeout;
 	config_unref(config);
-	cleanse(&login->challenge);
+	buf_done(&login->challenge);
 	login->has_response = response != NULL;
 	if (response && !buf_put(&login->response, *response)) {
 		return false;
@@ -143,19 +143,27 @@ bool login_step(struct login *login, struct span response)
 	return run(login, &response);
 }
 
+static void over(uv_timer_t *timer)
+{
+	struct login *login = timer->data;
+	login->handler->held(login->owner);
+}
+
+void login_hold(struct login *login, int64_t ms)
+{
+	assert(!login->busy);
+	uv_timer_start(&login->timer, over, (uint64_t)ms, 0);
+}
+
 bool login_is_busy(const struct login *login)
 {
 	return login->busy;
 }
 
-struct span login_account(const struct login *login)
+const struct sasl_attempt *login_attempt(const struct login *login)
 {
-	return sasl_attempt_account(login->attempt);
-}
-
-struct span login_tried(const struct login *login)
-{
-	return login->busy ? SPAN_NONE : sasl_attempt_tried(login->attempt);
+	assert(!login->busy);
+	return login->attempt;
 }
 
 struct span login_mechanism(const struct login *login)

@@ -15,10 +15,12 @@ struct login;
  * owner's to drop. */
 struct login_handler {
 	void (*result)(void *owner, enum sasl_status status, struct span challenge);
+	/* The time of login_hold is over. */
+	void (*held)(void *owner);
 };
 
-/* NULL without memory. `config` (its login_map) is kept until the login's end; `peer->map` is
- * set here. */
+/* NULL without memory. `config` (its login_map) is kept until the login's end; what `peer` says
+ * of the site is set here: map, now, cache_time. */
 struct login *login_new(struct worker *worker, struct config *config,
                         const struct sasl_peer *peer, const struct login_handler *handler,
                         void *owner);
@@ -26,6 +28,8 @@ struct login *login_new(struct worker *worker, struct config *config,
  * `initial` may be NULL. */
 bool login_start(struct login *login, struct span mechanism, const struct span *initial);
 bool login_step(struct login *login, struct span response);
+/* The answer is to be held back: `held` is called after `ms`. Not while busy. */
+void login_hold(struct login *login, int64_t ms);
 /* A step is in the pool. */
 bool login_is_busy(const struct login *login);
 /* As in auth/sasl.h; not while busy. */

@@ -14,10 +14,12 @@
 
 #include "auth/sasl.h"
 #include "server/control.h"
+#include "server/enrol.h"
 #include "server/listener.h"
 #include "server/log.h"
 #include "server/notify.h"
 #include "server/privs.h"
+#include "server/screening.h"
 #include "server/suspension.h"
 #include "server/worker.h"
 #include "store/check.h"
@@ -63,14 +65,29 @@ static bool key_is_readable(const struct config *config, struct error *error)
 	                            privs_can_read(config->user, config->key, error));
 }
 
+/* NULL, and true, where none is configured. */
+static bool open_oauth(const struct config *config, struct oauth **oauth_out,
+                       struct error *error)
+{
+	bool wanted = config->oauth.jwks || config->oauth.introspect;
+	*oauth_out = wanted ? oauth_open(&config->oauth, error) : NULL;
+	return *oauth_out || !wanted;
+}
+
 static int check(const struct config *config)
 {
 	struct error error;
-	struct tls_context *tls = tls_context_server(config->certificate, config->key, &error);
+	struct tls_context *tls = tls_context_server(config->certificate, config->key,
+	                                             config->client_ca, &error);
 	if (!tls) {
 		return complain(EX_CONFIG, &error);
 	}
 	tls_context_unref(tls);
+	struct oauth *oauth = NULL;
+	if (!open_oauth(config, &oauth, &error)) {
+		return complain(EX_CONFIG, &error);
+	}
+	oauth_close(oauth);
 	if (!key_is_readable(config, &error)) {
 		return complain(EX_CONFIG, &error);
 	}
@@ -143,7 +160,8 @@ static int bind_sockets(struct server *server, const struct config *config, stru
  * a second gatepost says that the first is there, not that a port is taken. */
 static int acquire(struct server *server, const struct config *config, struct error *error)
 {
-	server->tls = tls_context_server(config->certificate, config->key, error);
+	server->tls = tls_context_server(config->certificate, config->key, config->client_ca,
+	                                 error);
 	if (!server->tls || !key_is_readable(config, error)) {
 		return EX_CONFIG;
 	}
@@ -187,31 +205,62 @@ static void commit_is_lost(void *context)
 	server_stop(context, EX_OSERR);
 }
 
-static bool start_threads(struct server *server, const struct config *config, uv_loop_t *loop,
-                          struct error *error)
+/* Its back end, its mechanisms and its keys for tokens are those of the start: SASL is one for
+ * the life of a process. */
+static bool start_sasl(struct server *server, struct config *config, struct error *error)
 {
+	if (!open_oauth(config, &server->oauth, error)) {
+		return false;
+	}
+	server->began = config_ref(config);
 	struct sasl_rules rules = {
 		.store = server->store,
 		.hostname = config->hostname,
 		.domain = config->domain,
-		.mechanisms = "PLAIN LOGIN SCRAM-SHA-256",
+		.mechanisms = config->mechanisms,
 		.iterations = (unsigned)config->auth_iterations,
 		.key = server->key,
+		.backend = &config->backend,
+		.oauth = server->oauth,
 	};
-	if (!sasl_open(&rules, error)) {
+	return sasl_open(&rules, error);
+}
+
+/* All are there before one of them is heard: what it learns the others are told. */
+static bool start_workers(struct server *server, struct error *error)
+{
+	for (size_t i = 0; i < server->nworkers; i++) {
+		if (!worker_open(&server->workers[i], error)) {
+			return false;
+		}
+	}
+	for (size_t i = 0; i < server->nworkers; i++) {
+		if (!worker_start(&server->workers[i], error)) {
+			return false;
+		}
+	}
+	return true;
+}
+
+static bool start_threads(struct server *server, struct config *config, uv_loop_t *loop,
+                          struct error *error)
+{
+	if (!start_sasl(server, config, error)) {
 		return false;
 	}
 	server->census = census_new();
 	server->commit = commit_start(server->store, config->journal_keep, commit_is_lost,
 	                              server, error);
 	server->delivery = server->commit ? delivery_start(server, error) : NULL;
-	if (!server->delivery) {
+	if (!server->delivery || !enrol_devices(server, config, error)) {
 		return false;
 	}
-	for (size_t i = 0; i < server->nworkers; i++) {
-		if (!worker_start(&server->workers[i], error)) {
-			return false;
-		}
+	server->screening = screening_start(server, error);
+	if (!server->screening) {
+		return false;
+	}
+	if (!start_workers(server, error)) {
+		return false;
 	}
 	server->suspension = suspension_start(server, loop, error);
 	if (!server->suspension) {
@@ -324,10 +373,13 @@ static void finish(struct main_loop *main_loop, struct server *server)
 	for (size_t i = 0; i < server->nworkers; i++) {
 		worker_join(&server->workers[i]);
 	}
+	screening_stop(server->screening);
 	suspension_stop(server->suspension);
 	delivery_stop(server->delivery, left > LAST_WORDS_MS ? (int64_t)left : LAST_WORDS_MS);
 	commit_stop(server->commit);
 	sasl_close();
+	oauth_close(server->oauth);
+	config_unref(server->began);
 	store_close(server->store);
 	census_free(server->census);
 	tls_context_unref(server->tls);

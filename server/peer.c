@@ -41,6 +41,18 @@ unsigned peer_port(const struct peer *peer)
 	}
 }
 
+void peer_bytes(const struct peer *peer, unsigned char address_out[NETWORK_ADDRESS_BYTES])
+{
+	static const unsigned char mapped[12] = { [10] = 0xff, [11] = 0xff };
+	memset(address_out, 0, NETWORK_ADDRESS_BYTES);
+	if (peer->address.any.sa_family == AF_INET) {
+		memcpy(address_out, mapped, sizeof mapped);
+		memcpy(address_out + sizeof mapped, &peer->address.v4.sin_addr, 4);
+	} else if (peer->address.any.sa_family == AF_INET6) {
+		memcpy(address_out, &peer->address.v6.sin6_addr, NETWORK_ADDRESS_BYTES);
+	}
+}
+
 struct span peer_network(const struct peer *peer)
 {
 	switch (peer->address.any.sa_family) {

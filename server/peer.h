@@ -8,7 +8,7 @@
 
 #include <netinet/in.h>
 
-#include "proto/span.h"
+#include "proto/network.h"
 
 struct peer {
 	union {
@@ -21,6 +21,8 @@ struct peer {
 
 void peer_set(struct peer *peer, const struct sockaddr *address);
 unsigned peer_port(const struct peer *peer);
+/* As proto/network counts: IPv4 as v4-mapped; all zero for other families. */
+void peer_bytes(const struct peer *peer, unsigned char address_out[NETWORK_ADDRESS_BYTES]);
 /* The IPv4 address or the IPv6 /64, within `peer`; empty for other families. */
 struct span peer_network(const struct peer *peer);
 

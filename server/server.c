@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "server/enrol.h"
 #include "server/log.h"
 
 struct config *server_config(struct server *server)
@@ -48,12 +49,23 @@ static void adopt(struct server *server, struct config *config, struct tls_conte
 	tls_context_unref(old_tls);
 }
 
+/* Before anybody sees them. A store that fails now is no reason to keep the old certificate: a
+ * device without an account is refused. */
+static void make_devices(struct server *server, const struct config *config)
+{
+	struct error error;
+	if (!enrol_devices(server, config, &error)) {
+		log_fault(LOG_LEVEL_ERROR, "devices-failed", error.text);
+	}
+}
+
 static bool reload(struct server *server, struct error *notes)
 {
 	struct config *old = server_config(server);
 	struct config *config = config_load(old->path, notes);
-	struct tls_context *tls =
-	    config ? tls_context_server(config->certificate, config->key, notes) : NULL;
+	struct tls_context *tls = config ? tls_context_server(config->certificate, config->key,
+	                                                      config->client_ca, notes)
+	                                 : NULL;
 	if (!tls) {
 		config_unref(config);
 		config_unref(old);
@@ -66,6 +78,7 @@ static bool reload(struct server *server, struct error *notes)
 		error_set(notes, "%s", "");
 	}
 	log_reloaded(config, restart);
+	make_devices(server, config);
 	adopt(server, config, tls);
 	config_unref(old);
 	return true;

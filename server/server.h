@@ -38,13 +38,14 @@ struct worker {
 	struct listener_sockets *sockets; /* until the loop starts */
 	uv_timer_t drain_timer;           /* while draining: is all done? */
 	bool stopped_listening;
-	pthread_mutex_t lock;    /* stopped */
-	struct stopped *stopped; /* accounts suspended a moment ago: sessions must hear of it */
+	pthread_mutex_t lock; /* news */
+	struct news *news;    /* what happened a moment ago: sessions must hear of it */
 };
 
 struct server {
 	pthread_mutex_t lock; /* config, tls */
 	struct config *config;
+	struct config *began; /* as at the start: SASL has its back end */
 	struct tls_context *tls;
 	atomic_uint generation; /* of the two: a reload has happened when it moved */
 	struct store *store;

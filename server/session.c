@@ -1,9 +1,10 @@
 #include "server/session_state.h"
 
 #include <assert.h>
-#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
+
+#include "server/screening.h"
 
 void session_log(struct log_line *line, const struct session *session, enum log_level level,
                  const char *event)
@@ -14,26 +15,31 @@ void session_log(struct log_line *line, const struct session *session, enum log_
 	log_word(line, "listener", span_str(session->listener));
 }
 
-/* What is offered follows the configuration: taken anew at the start of each transaction. */
-void session_take_config(struct session *session)
+static void apply_config(struct session *session)
 {
-	session->generation = atomic_load(&session->worker->server->generation);
-	struct config *config = server_config(session->worker->server);
-	config_unref(session->config);
-	session->config = config;
-	bool reply = session->role == CONFIG_ROLE_REPLY;
+	const struct config *config = session->config;
+	bool no_auth = session->role == CONFIG_ROLE_REPLY || session->device;
 	session->rules = (struct smtp_server_rules){
 		.hostname = span_str(config->hostname),
-		.mechanisms = reply ? SPAN_NONE : sasl_mechanisms(),
+		.mechanisms = session_mechanisms(session),
 		.message_size = (uint64_t)config->message_size,
 		.command_max = (size_t)config->command_length,
 		.auth_max = (size_t)config->auth_length + 2,
 		.errors_max = (unsigned)config->errors,
 		.junk_max = (unsigned)config->junk,
 		.starttls = session->tls == CONFIG_TLS_STARTTLS,
-		.need_tls = !reply,
-		.no_auth = reply,
+		.need_tls = !no_auth,
+		.no_auth = no_auth,
 	};
+}
+
+/* What is offered follows the configuration: taken anew at the start of each transaction. */
+static void take_config(struct session *session)
+{
+	session->generation = atomic_load(&session->worker->server->generation);
+	config_unref(session->config);
+	session->config = server_config(session->worker->server);
+	apply_config(session);
 }
 
 /* One line under 200 characters: what a mail client shows to somebody who has done nothing. */
@@ -52,148 +58,7 @@ void session_answer_stopped(struct session *session, enum reply reply)
 	smtp_server_answer(session->smtp, reply, stopped_word(session, text));
 }
 
-/* ---- STARTTLS and AUTH ---- */
-
-static void on_starttls(struct session *session, struct smtp_event *event)
-{
-	(void)event;
-	struct tls_context *context = server_tls(session->worker->server);
-	session_answer(session, REPLY_START_TLS);
-	conn_write(session->conn, smtp_server_output(session->smtp));
-	session->shaking = true;
-	conn_start_tls(session->conn, context, NULL);
-	tls_context_unref(context);
-}
-
-static void log_login(struct session *session, const char *event, struct span user)
-{
-	struct log_line line;
-	session_log(&line, session, LOG_LEVEL_INFO, event);
-	log_word(&line, "mech", login_mechanism(session->login));
-	log_word(&line, "tls", span_str(tls_version(conn_tls(session->conn))));
-	log_text(&line, "user", user);
-	log_end(&line);
-}
-
-/* Is the account good? A suspended one may log in, so that its client shows the reason, which
- * comes at MAIL. */
-static enum reply judge_login(struct session *session, struct span account)
-{
-	struct store_txn *txn = store_begin_read(session->worker->server->store, NULL);
-	enum gate_verdict verdict = txn ? gate_login(txn, account, &session->stopped)
-	                                : GATE_BROKEN;
-	store_abort(txn);
-	session->stopped_at_login = verdict == GATE_SUSPENDED;
-	if (verdict == GATE_SUSPENDED) {
-		bool here = session->config->suspended_at == CONFIG_SUSPENDED_AT_AUTH;
-		return here ? REPLY_STOPPED_LOGIN : REPLY_AUTH_OK;
-	}
-	return verdict == GATE_BROKEN ? REPLY_AUTH_UNAVAILABLE : REPLY_AUTH_OK;
-}
-
-static void login_good(struct session *session)
-{
-	struct census *census = session->worker->server->census;
-	struct span account = login_account(session->login);
-	enum reply reply = judge_login(session, account);
-	log_login(session, session->stopped_at_login ? "login-suspended" : "login", account);
-	if (reply == REPLY_STOPPED_LOGIN) {
-		session_answer_stopped(session, reply);
-		return;
-	}
-	if (reply != REPLY_AUTH_OK) {
-		session_answer(session, reply);
-		return;
-	}
-	if (!census_login(census, account, session->config->connections_per_account)) {
-		session_answer(session, REPLY_TOO_MANY_CONNECTIONS);
-		return;
-	}
-	session->account = strndup(account.ptr, account.len);
-	if (!session->account) {
-		census_logout(census, account);
-		session_answer(session, REPLY_AUTH_UNAVAILABLE);
-		return;
-	}
-	session_answer(session, REPLY_AUTH_OK);
-}
-
-static void login_refused(struct session *session)
-{
-	log_login(session, "auth-fail", login_tried(session->login));
-	session->auth_failures++;
-	bool last = session->auth_failures >= session->config->auth_failures;
-	session_answer(session, REPLY_AUTH_FAILED);
-	if (last) {
-		smtp_server_hang_up(session->smtp, REPLY_TOO_MANY_AUTH, SPAN_NONE);
-	}
-}
-
-static void on_login_result(void *owner, enum sasl_status status, struct span challenge)
-{
-	struct session *session = owner;
-	if (session->closing) {
-		return; /* on_closed drops the login */
-	}
-	if (status == SASL_MORE) {
-		smtp_server_challenge(session->smtp, challenge);
-		session_run(session);
-		return;
-	}
-	switch (status) {
-	case SASL_GOOD:
-		login_good(session);
-		break;
-	case SASL_REFUSED:
-		login_refused(session);
-		break;
-	case SASL_NO_MECHANISM:
-		session_answer(session, REPLY_BAD_MECHANISM);
-		break;
-	case SASL_NO_INITIAL:
-		session_answer(session, REPLY_AUTH_NO_INITIAL);
-		break;
-	default:
-		log_login(session, "auth-unavailable", SPAN_NONE);
-		session_answer(session, REPLY_AUTH_UNAVAILABLE);
-	}
-	login_drop(session->login);
-	session->login = NULL;
-	session_run(session);
-}
-
-static const struct login_handler login_handler = { .result = on_login_result };
-
-static void login_ended(struct session *session, bool submitted)
-{
-	if (!submitted) {
-		session_answer(session, REPLY_AUTH_UNAVAILABLE);
-		login_drop(session->login);
-		session->login = NULL;
-	}
-}
-
-static void on_auth(struct session *session, struct smtp_event *event)
-{
-	const struct tls *tls = conn_tls(session->conn);
-	session->login = login_new(session->worker, tls ? tls_bits(tls) : 0, &login_handler,
-	                           session);
-	login_ended(session, session->login &&
-	                         login_start(session->login, event->text,
-	                                     event->has_response ? &event->response : NULL));
-}
-
-static void on_auth_next(struct session *session, struct smtp_event *event)
-{
-	login_ended(session, login_step(session->login, event->response));
-}
-
-static void on_auth_gone(struct session *session, struct smtp_event *event)
-{
-	(void)event;
-	login_drop(session->login);
-	session->login = NULL;
-}
+/* ---- the loop of a session ---- */
 
 static void on_reset(struct session *session, struct smtp_event *event)
 {
@@ -201,26 +66,35 @@ static void on_reset(struct session *session, struct smtp_event *event)
 	transaction_reset(session);
 }
 
+static void log_closing(const struct session *session, struct span reason)
+{
+	struct log_line line;
+	session_log(&line, session, LOG_LEVEL_INFO, "closing");
+	log_word(&line, "reason", reason);
+	log_end(&line);
+}
+
 static void on_close(struct session *session, struct smtp_event *event)
 {
 	if (!span_eq(event->text, SPAN_LIT("quit"))) {
-		struct log_line line;
-		session_log(&line, session, LOG_LEVEL_INFO, "closing");
-		log_word(&line, "reason", event->text);
-		log_end(&line);
+		log_closing(session, event->text);
 	}
 	session->closing = true;
 }
 
-/* ---- the loop of a session ---- */
-
 static void (*const session_on[])(struct session *session, struct smtp_event *event) = {
-	[SMTP_EVENT_STARTTLS] = on_starttls,   [SMTP_EVENT_AUTH] = on_auth,
-	[SMTP_EVENT_AUTH_NEXT] = on_auth_next, [SMTP_EVENT_MAIL] = transaction_mail,
-	[SMTP_EVENT_RCPT] = transaction_rcpt,  [SMTP_EVENT_DATA] = transaction_data,
-	[SMTP_EVENT_END] = transaction_end,    [SMTP_EVENT_HELO] = on_reset,
-	[SMTP_EVENT_AUTH_GONE] = on_auth_gone, [SMTP_EVENT_BODY] = transaction_body,
-	[SMTP_EVENT_RESET] = on_reset,         [SMTP_EVENT_CLOSE] = on_close,
+	[SMTP_EVENT_STARTTLS] = session_starttls,
+	[SMTP_EVENT_AUTH] = session_auth,
+	[SMTP_EVENT_AUTH_NEXT] = session_auth_next,
+	[SMTP_EVENT_MAIL] = transaction_mail,
+	[SMTP_EVENT_RCPT] = transaction_rcpt,
+	[SMTP_EVENT_DATA] = transaction_data,
+	[SMTP_EVENT_END] = transaction_end,
+	[SMTP_EVENT_HELO] = on_reset,
+	[SMTP_EVENT_AUTH_GONE] = session_login_gone,
+	[SMTP_EVENT_BODY] = transaction_body,
+	[SMTP_EVENT_RESET] = on_reset,
+	[SMTP_EVENT_CLOSE] = on_close,
 };
 
 static int64_t earliest(int64_t a, int64_t b)
@@ -277,25 +151,38 @@ static void set_reading(struct session *session)
 	(read ? conn_resume : conn_pause)(session->conn);
 }
 
-/* Between two transactions the server may end it: a drain, a suspension that somebody else
- * brought about. */
+/* May the server end it now, and with which words? Between two transactions: a drain, a
+ * suspension that somebody else brought about; between two commands: a login that is no more.
+ */
+static enum reply why_over(struct session *session)
+{
+	if (smtp_server_is_waiting(session->smtp) || smtp_server_in_data(session->smtp)) {
+		return REPLY_OK;
+	}
+	enum reply login = session_login_over(session);
+	if (login != REPLY_OK || smtp_server_in_transaction(session->smtp)) {
+		return login;
+	}
+	if (atomic_load(&session->worker->server->draining)) {
+		return REPLY_SHUTDOWN;
+	}
+	bool stopped = session->stopped && !session->stopped_at_login && !session->tripped;
+	return stopped ? REPLY_STOPPED_BYE : REPLY_OK;
+}
+
 static bool is_over(struct session *session)
 {
 	char text[160];
-	if (smtp_server_is_waiting(session->smtp) ||
-	    smtp_server_in_transaction(session->smtp)) {
+	enum reply reply = why_over(session);
+	if (reply == REPLY_OK) {
 		return false;
 	}
-	if (atomic_load(&session->worker->server->draining)) {
-		smtp_server_hang_up(session->smtp, REPLY_SHUTDOWN, SPAN_NONE);
-		return true;
-	}
-	if (session->stopped && !session->stopped_at_login && !session->tripped) {
-		smtp_server_hang_up(session->smtp, REPLY_STOPPED_BYE,
-		                    stopped_word(session, text));
-		return true;
-	}
-	return false;
+	transaction_reset(session);
+	log_closing(session, span_str(reply_row(reply)->name));
+	smtp_server_hang_up(session->smtp, reply,
+	                    reply == REPLY_STOPPED_BYE ? stopped_word(session, text)
+	                                               : SPAN_NONE);
+	return true;
 }
 
 /* Between two transactions a reload takes effect: before MAIL is read, for it is judged by its
@@ -305,7 +192,7 @@ static void renew_config(struct session *session)
 	unsigned present = atomic_load(&session->worker->server->generation);
 	if (session->generation != present && !smtp_server_in_transaction(session->smtp) &&
 	    !smtp_server_is_waiting(session->smtp)) {
-		session_take_config(session);
+		take_config(session);
 		smtp_server_rules(session->smtp, &session->rules);
 	}
 }
@@ -348,6 +235,7 @@ static void on_ready(void *owner)
 	struct session *session = owner;
 	session->shaking = false;
 	session->progress = conn_now(session->conn);
+	session_see_certificate(session);
 	if (session->tls == CONFIG_TLS_IMPLICIT) {
 		smtp_server_greet(session->smtp);
 	} else {
@@ -433,6 +321,7 @@ static void on_closed(void *owner, const char *why, bool truncated)
 	log_gone(session, why);
 	transaction_reset(session);
 	login_drop(session->login);
+	enrol_orphan(session->enrol);
 	if (session->account) {
 		census_logout(census, session_account(session));
 	}
@@ -452,54 +341,65 @@ static const struct conn_handler conn_handler = {
 
 /* ---- from outside ---- */
 
-static void welcome(struct session *session, bool is_peer)
+/* The reply listener is for the site's own MTA. */
+static bool is_welcome(const struct session *session, const struct config_listener *listener)
+{
+	return listener->role != CONFIG_ROLE_REPLY ||
+	       network_any_contains(listener->peers, listener->npeers, session->address);
+}
+
+/* OK, or why it can not stay. */
+static enum reply judge_peer(struct session *session, const struct config_listener *listener)
 {
 	struct server *server = session->worker->server;
-	session->born = session->progress = conn_now(session->conn);
 	session->counted = census_connect(server->census, conn_peer_address(session->conn),
 	                                  session->config->connections,
 	                                  session->config->connections_per_network);
-	if (!is_peer) {
-		smtp_server_hang_up(session->smtp, REPLY_NOT_A_PEER, SPAN_NONE);
-		session_run(session);
-		return;
+	if (!is_welcome(session, listener)) {
+		return REPLY_NOT_A_PEER;
 	}
 	if (!session->counted) {
-		struct log_line line;
+		return REPLY_TOO_MANY_CONNECTIONS;
+	}
+	enum reply reply = session_enter_device(session);
+	bool speaks_of_logins = listener->role == CONFIG_ROLE_SUBMISSION && !session->device;
+	if (speaks_of_logins && !screening_admits(server, session->address)) {
+		return REPLY_SHUT_OUT;
+	}
+	return reply;
+}
+
+static void log_turned_away(const struct session *session, enum reply reply)
+{
+	struct log_line line;
+	if (reply == REPLY_TOO_MANY_CONNECTIONS) {
 		session_log(&line, session, LOG_LEVEL_WARNING, "too-many-connections");
 		log_end(&line);
 	}
-	if (session->shaking && !session->counted) {
+}
+
+static void welcome(struct session *session, const struct config_listener *listener)
+{
+	session->born = session->progress = conn_now(session->conn);
+	conn_peer_bytes(session->conn, session->address);
+	enum reply reply = judge_peer(session, listener);
+	if (session->device) {
+		apply_config(session);
+	}
+	log_turned_away(session, reply);
+	if (session->shaking && reply != REPLY_OK) {
 		/* A 421 in clear would only be noise to a client that waits for TLS. */
 		session->closing = true;
 		conn_abort(session->conn);
 	} else if (session->shaking) {
 		arm(session);
-	} else if (!session->counted) {
-		smtp_server_hang_up(session->smtp, REPLY_TOO_MANY_CONNECTIONS, SPAN_NONE);
+	} else if (reply != REPLY_OK) {
+		smtp_server_hang_up(session->smtp, reply, SPAN_NONE);
 		session_run(session);
 	} else {
 		smtp_server_greet(session->smtp);
 		session_run(session);
 	}
-}
-
-/* The reply listener is for the site's own MTA. */
-static bool is_welcome(const struct session *session, const struct config_listener *listener)
-{
-	const struct sockaddr *address = conn_peer_address(session->conn);
-	unsigned char bytes[16] = { [10] = 0xff, [11] = 0xff };
-	if (listener->role != CONFIG_ROLE_REPLY) {
-		return true;
-	}
-	if (address->sa_family == AF_INET) {
-		memcpy(bytes + 12,
-		       &((const struct sockaddr_in *)(const void *)address)->sin_addr, 4);
-	} else {
-		memcpy(bytes, &((const struct sockaddr_in6 *)(const void *)address)->sin6_addr,
-		       16);
-	}
-	return config_is_peer(listener, bytes);
 }
 
 void session_accept(struct worker *worker, uv_stream_t *socket,
@@ -516,7 +416,7 @@ void session_accept(struct worker *worker, uv_stream_t *socket,
 	session->shaking = listener->tls == CONFIG_TLS_IMPLICIT;
 	envelope_init(&session->envelope);
 	session->refused = REPLY_OK;
-	session_take_config(session);
+	take_config(session);
 	session->smtp = smtp_server_new(&session->rules, session->shaking);
 	assert(session->smtp);
 	struct tls_context *context = session->shaking ? server_tls(worker->server) : NULL;
@@ -533,7 +433,7 @@ void session_accept(struct worker *worker, uv_stream_t *socket,
 	}
 	worker->sessions = session;
 	worker->nsessions++;
-	welcome(session, is_welcome(session, listener));
+	welcome(session, listener);
 }
 
 void session_drain(struct worker *worker)
@@ -544,6 +444,7 @@ void session_drain(struct worker *worker)
 			session->closing = true;
 			conn_abort(session->conn);
 		} else if (!session->closing) {
+			session_hurry_login(session);
 			session_run(session);
 		}
 	}
@@ -564,6 +465,37 @@ void session_stop_account(struct worker *worker, struct span account, uint64_t i
 		next = session->next;
 		if (session->account && span_eq(session_account(session), account)) {
 			session->stopped = incident;
+			session_run(session);
+		}
+	}
+}
+
+void session_look_again(struct worker *worker, struct span account)
+{
+	for (struct session *session = worker->sessions, *next; session; session = next) {
+		next = session->next;
+		bool its = session->account && span_eq(session_account(session), account);
+		if (its || session->login) { /* whose that will be is not known yet */
+			session->changed = true;
+			session_run(session);
+		}
+	}
+}
+
+void session_shut_out(struct worker *worker, const struct network *network, bool all)
+{
+	for (struct session *session = worker->sessions, *next; session; session = next) {
+		next = session->next;
+		bool spared = session->role == CONFIG_ROLE_REPLY || session->device ||
+		              (session->account && !all);
+		if (spared || !network_contains(network, session->address)) {
+			continue;
+		}
+		session->shut_out = true;
+		if (session->shaking) {
+			session->closing = true;
+			conn_abort(session->conn);
+		} else {
 			session_run(session);
 		}
 	}

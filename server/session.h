@@ -25,6 +25,10 @@ void session_cut(struct worker *worker);
 /* Those of `account` are suspended by `incident`: idle ones get 421 at once, others after what
  * is under way. */
 void session_stop_account(struct worker *worker, struct span account, uint64_t incident);
+/* A secret of `account` was changed: sessions that came by it end with 421. */
+void session_look_again(struct worker *worker, struct span account);
+/* Those from `network` end with 421; those that are logged in when `all`. */
+void session_shut_out(struct worker *worker, const struct network *network, bool all);
 /* How many there are. */
 size_t session_count(const struct worker *worker);
 

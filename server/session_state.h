@@ -1,7 +1,7 @@
 /*
- * A session's insides, for the two files that are a session: session.c (its life: accept, TLS,
- * login, deadlines, the end) and transaction.c (a message: MAIL to the answer behind the dot).
- * Nobody else includes this.
+ * A session's insides, for the three files that are a session: session.c (its life: accept,
+ * deadlines, the end), session_login.c (who it is: TLS and AUTH) and transaction.c (a message:
+ * MAIL to the answer behind the dot). Nobody else includes this.
  */
 #ifndef GATEPOST_SERVER_SESSION_STATE_H
 #define GATEPOST_SERVER_SESSION_STATE_H
@@ -9,6 +9,7 @@
 #include "proto/smtp_server.h"
 #include "server/conn.h"
 #include "server/door.h"
+#include "server/enrol.h"
 #include "server/envelope.h"
 #include "server/intake.h"
 #include "server/log.h"
@@ -29,9 +30,21 @@ struct session {
 	unsigned generation;   /* its */
 	uint64_t id;           /* sid= in the log */
 	/* who */
+	unsigned char address[NETWORK_ADDRESS_BYTES];
+	char certificate[256]; /* the name in the one that the client has shown; "": none */
 	struct login *login;
-	char *account; /* NULL before a good login */
+	bool holding;                       /* its refusal is held back */
+	struct enrol *enrol;                /* its account is being made */
+	int64_t login_wall;                 /* when it began, ms since 1970 */
+	char *account;                      /* NULL before a good login */
+	char apppass[APPPASS_NAME_MAX + 1]; /* by which it logged in; "": none */
+	bool device;                        /* known by its address: it does not log in */
+	bool vouched;                       /* not by a secret of ours: for a while only */
+	int64_t secret_wall;                /* when that secret was set, as of the login */
+	int64_t logged_in;                  /* when, on the loop's clock */
 	unsigned auth_failures;
+	bool changed;  /* a secret of its account's may be another by now: to be looked at */
+	bool shut_out; /* its network was blocked */
 	/* the account is suspended by this incident, as far as we have heard; 0 = good */
 	uint64_t stopped;
 	bool stopped_at_login; /* it was when we came: every MAIL gets 550 */
@@ -60,8 +73,28 @@ struct session {
 
 /* Does all that can be done now: events, then one write of all replies. */
 void session_run(struct session *session);
-/* Takes the present configuration; what is offered follows it. */
-void session_take_config(struct session *session);
+/* ---- session_login.c ---- */
+
+void session_starttls(struct session *session, struct smtp_event *event);
+void session_auth(struct session *session, struct smtp_event *event);
+void session_auth_next(struct session *session, struct smtp_event *event);
+/* The attempt is over without an end. */
+void session_login_gone(struct session *session, struct smtp_event *event);
+/* After the handshake. */
+void session_see_certificate(struct session *session);
+/* What is to be offered. */
+struct span session_mechanisms(const struct session *session);
+/* A refusal that is held back is given now. */
+void session_hurry_login(struct session *session);
+/* At the start: is it a device? OK, or why it can not stay. */
+enum reply session_enter_device(struct session *session);
+/* As gate_login does; UNKNOWN also when the secret by which it came is no more. */
+enum gate_verdict session_ask_gate(const struct session *session, uint64_t *incident_out);
+/* Must it end, or log in again? OK: it may go on. */
+enum reply session_login_over(struct session *session);
+
+/* ---- session.c ---- */
+
 /* Begins a line with what names this session. */
 void session_log(struct log_line *line, const struct session *session, enum log_level level,
                  const char *event);
@@ -79,7 +112,8 @@ static inline struct span session_account(const struct session *session)
 	return span_str(session->account);
 }
 
-/* One function an event. */
+/* ---- transaction.c: one function an event ---- */
+
 void transaction_mail(struct session *session, struct smtp_event *event);
 void transaction_rcpt(struct session *session, struct smtp_event *event);
 void transaction_data(struct session *session, struct smtp_event *event);

@@ -1,20 +1,11 @@
-#include "server/tls.h"
+#include "server/tls_state.h"
 
 #include <assert.h>
-#include <errno.h>
-#include <pthread.h>
-#include <stdatomic.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
-#include <openssl/bio.h>
-#include <openssl/crypto.h>
 #include <openssl/err.h>
-#include <openssl/pem.h>
-#include <openssl/rand.h>
-#include <openssl/ssl.h>
 #include <openssl/x509.h>
+#include <openssl/x509v3.h>
 
 /* Backstops: conn takes one read at a time and watches its output. */
 #define IN_MAX  ((size_t)256 * 1024)
@@ -22,19 +13,7 @@
 /* A whole record's clear text: a smaller read would leave the rest inside OpenSSL's buffer. */
 #define PIECE ((size_t)16384)
 
-/* AES-128 first: one round of CPU less than AES-256, and SHA-256 for the key schedule. */
-#define SUITES_13 "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256"
-#define CIPHERS_12 \
-	"ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:" \
-	"ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384:" \
-	"ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305"
-#define GROUPS "X25519:P-256:P-384"
-
-struct tls_context {
-	atomic_uint references;
-	SSL_CTX *ctx;
-	bool server;
-};
+#define CLIENT_NAME_MAX 255
 
 struct tls {
 	struct tls_context *context;
@@ -79,195 +58,23 @@ static long bio_ctrl(BIO *bio, int command, long number, void *pointer)
 	return command == BIO_CTRL_FLUSH ? 1 : 0;
 }
 
-/* What all contexts of the process share. Ticket keys outlive a reload, never a restart. */
-static struct {
-	BIO_METHOD *method;
-	unsigned char session_id_context[SSL_MAX_SID_CTX_LENGTH];
-	unsigned char ticket_keys[80];
-	bool ready;
-} process;
-static pthread_once_t process_once = PTHREAD_ONCE_INIT;
-
-static void process_init(void)
+BIO_METHOD *tls_bio_method(void)
 {
 	BIO_METHOD *method = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "buf");
-	process.method = method;
-	process.ready = method && BIO_meth_set_read(method, bio_read) == 1 &&
-	                BIO_meth_set_write(method, bio_write) == 1 &&
-	                BIO_meth_set_ctrl(method, bio_ctrl) == 1 &&
-	                RAND_bytes(process.session_id_context,
-	                           sizeof(process.session_id_context)) == 1 &&
-	                RAND_priv_bytes(process.ticket_keys, sizeof(process.ticket_keys)) == 1;
+	if (method && BIO_meth_set_read(method, bio_read) == 1 &&
+	    BIO_meth_set_write(method, bio_write) == 1 &&
+	    BIO_meth_set_ctrl(method, bio_ctrl) == 1) {
+		return method;
+	}
+	BIO_meth_free(method);
+	return NULL;
 }
 
 /* Of a queue of errors the first says what was found, the last what was tried. */
-static const char *words(unsigned long code, const char *otherwise)
+const char *tls_words(unsigned long code, const char *otherwise)
 {
 	const char *reason = ERR_reason_error_string(code);
 	return reason ? reason : otherwise;
-}
-
-/* Each setting is stated, whatever openssl.cnf says. */
-static bool settings(struct tls_context *context)
-{
-	SSL_CTX *ctx = context->ctx;
-	SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION |
-	                             SSL_OP_SINGLE_ECDH_USE | SSL_OP_SINGLE_DH_USE |
-	                             SSL_OP_CIPHER_SERVER_PREFERENCE |
-	                             SSL_OP_PRIORITIZE_CHACHA);
-	SSL_CTX_set_mode(ctx, SSL_MODE_ENABLE_PARTIAL_WRITE |
-	                          SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
-	                          SSL_MODE_RELEASE_BUFFERS);
-	/* Tickets are stateless: a cache would only hold memory. */
-	SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
-	if (SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION) != 1 ||
-	    SSL_CTX_set1_groups_list(ctx, GROUPS) != 1 ||
-	    SSL_CTX_set_ciphersuites(ctx, SUITES_13) != 1) {
-		return false;
-	}
-	if (!context->server) {
-		/* OpenSSL's own list for 1.2: where nothing is verified, a weaker cipher still
-		 * beats the clear text that would follow a failed handshake. */
-		SSL_CTX_set_verify(ctx, SSL_VERIFY_NONE, NULL);
-		return true;
-	}
-	return SSL_CTX_set_cipher_list(ctx, CIPHERS_12) == 1 &&
-	       SSL_CTX_set_num_tickets(ctx, 1) == 1 &&
-	       SSL_CTX_set_max_early_data(ctx, 0) == 1 &&
-	       SSL_CTX_set_session_id_context(ctx, process.session_id_context,
-	                                      sizeof(process.session_id_context)) == 1 &&
-	       SSL_CTX_set_tlsext_ticket_keys(ctx, process.ticket_keys,
-	                                      sizeof(process.ticket_keys)) == 1;
-}
-
-static struct tls_context *context_new(bool server, struct error *error)
-{
-	ERR_clear_error();
-	pthread_once(&process_once, process_init);
-	struct tls_context *context = process.ready ? calloc(1, sizeof(*context)) : NULL;
-	if (!context) {
-		error_set(error, "tls: %s", words(ERR_peek_error(), "out of memory"));
-		return NULL;
-	}
-	atomic_init(&context->references, 1);
-	context->server = server;
-	context->ctx = SSL_CTX_new(server ? TLS_server_method() : TLS_client_method());
-	if (!context->ctx || !settings(context)) {
-		error_set(error, "tls: %s", words(ERR_peek_error(), "out of memory"));
-		tls_context_unref(context);
-		return NULL;
-	}
-	return context;
-}
-
-/* OpenSSL's words for a missing file are poor: look first. */
-static bool readable(const char *what, const char *path, struct error *error)
-{
-	FILE *file = fopen(path, "re");
-	if (!file) {
-		error_set(error, "tls: %s %s: %s", what, path, strerror(errno));
-		return false;
-	}
-	fclose(file);
-	return true;
-}
-
-static bool load_certificate(SSL_CTX *ctx, const char *path, struct error *error)
-{
-	if (!readable("certificate", path, error)) {
-		return false;
-	}
-	ERR_clear_error();
-	if (SSL_CTX_use_certificate_chain_file(ctx, path) != 1) {
-		unsigned long code = ERR_peek_error();
-		bool no_pem = ERR_GET_LIB(code) == ERR_LIB_PEM &&
-		              ERR_GET_REASON(code) == PEM_R_NO_START_LINE;
-		error_set(error, "tls: certificate %s: %s", path,
-		          no_pem ? "holds no PEM certificate" : words(code, "not usable"));
-		return false;
-	}
-	const ASN1_TIME *end = X509_get0_notAfter(SSL_CTX_get0_certificate(ctx));
-	if (X509_cmp_current_time(end) < 0) {
-		struct tm tm = { 0 };
-		char date[32] = "?";
-		if (ASN1_TIME_to_tm(end, &tm) == 1) {
-			strftime(date, sizeof(date), "%Y-%m-%d %H:%M:%S UTC", &tm);
-		}
-		error_set(error, "tls: certificate %s: expired on %s", path, date);
-		return false;
-	}
-	return true;
-}
-
-/* A daemon must never ask for a passphrase on its terminal, as OpenSSL does by default. */
-static int no_passphrase(char *to, int size, int writing, void *asked)
-{
-	(void)to;
-	(void)size;
-	(void)writing;
-	*(bool *)asked = true;
-	return -1;
-}
-
-static bool load_key(SSL_CTX *ctx, const char *path, const char *certificate,
-                     struct error *error)
-{
-	if (!readable("key", path, error)) {
-		return false;
-	}
-	ERR_clear_error();
-	bool asked = false;
-	SSL_CTX_set_default_passwd_cb(ctx, no_passphrase);
-	SSL_CTX_set_default_passwd_cb_userdata(ctx, &asked);
-	bool loaded = SSL_CTX_use_PrivateKey_file(ctx, path, SSL_FILETYPE_PEM) == 1;
-	SSL_CTX_set_default_passwd_cb_userdata(ctx, NULL);
-	unsigned long code = ERR_peek_error();
-	/* A key of another type goes to a slot of its own: the second check sees it. */
-	bool mismatch = loaded ? SSL_CTX_check_private_key(ctx) != 1
-	                       : ERR_GET_LIB(code) == ERR_LIB_X509 &&
-	                             ERR_GET_REASON(code) == X509_R_KEY_VALUES_MISMATCH;
-	if (mismatch) {
-		error_set(error, "tls: key %s: does not match certificate %s", path,
-		          certificate);
-	} else if (asked) {
-		error_set(error, "tls: key %s: is protected by a passphrase", path);
-	} else if (!loaded) {
-		error_set(error, "tls: key %s: holds no usable PEM private key (%s)", path,
-		          words(code, "unknown"));
-	}
-	return loaded && !mismatch;
-}
-
-struct tls_context *tls_context_server(const char *certificate, const char *key,
-                                       struct error *error)
-{
-	struct tls_context *context = context_new(true, error);
-	if (context && (!load_certificate(context->ctx, certificate, error) ||
-	                !load_key(context->ctx, key, certificate, error))) {
-		tls_context_unref(context);
-		context = NULL;
-	}
-	ERR_clear_error();
-	return context;
-}
-
-struct tls_context *tls_context_client(struct error *error)
-{
-	return context_new(false, error);
-}
-
-struct tls_context *tls_context_ref(struct tls_context *context)
-{
-	atomic_fetch_add(&context->references, 1);
-	return context;
-}
-
-void tls_context_unref(struct tls_context *context)
-{
-	if (context && atomic_fetch_sub(&context->references, 1) == 1) {
-		SSL_CTX_free(context->ctx);
-		free(context);
-	}
 }
 
 /* RFC 6066 section 3: SNI is a DNS name, never an address. */
@@ -280,7 +87,7 @@ struct tls *tls_new(struct tls_context *context, const char *server_name)
 {
 	ERR_clear_error();
 	struct tls *tls = calloc(1, sizeof(*tls));
-	BIO *bio = BIO_new(process.method);
+	BIO *bio = BIO_new(context->bio);
 	SSL *ssl = SSL_new(context->ctx);
 	if (!tls || !bio || !ssl) {
 		free(tls);
@@ -309,8 +116,8 @@ struct tls *tls_new(struct tls_context *context, const char *server_name)
 
 bool tls_upgrade(struct tls *tls)
 {
-	unsigned char other[sizeof(process.session_id_context)];
-	memcpy(other, process.session_id_context, sizeof(other));
+	unsigned char other[TLS_SESSION_CONTEXT];
+	memcpy(other, tls->context->session_id_context, sizeof(other));
 	other[0] ^= 1;
 	return SSL_set_session_id_context(tls->ssl, other, sizeof(other)) == 1;
 }
@@ -353,8 +160,8 @@ static enum tls_state judge(struct tls *tls, int result)
 		tls->reason = "closed in the handshake";
 		break;
 	default:
-		tls->reason = words(ERR_peek_last_error(),
-		                    tls->out.failed ? "out of memory" : "unknown");
+		tls->reason = tls_words(ERR_peek_last_error(),
+		                        tls->out.failed ? "out of memory" : "unknown");
 		ERR_clear_error();
 	}
 	return tls->state = TLS_FAILED;
@@ -444,6 +251,97 @@ unsigned tls_bits(const struct tls *tls)
 {
 	const SSL_CIPHER *cipher = SSL_get_current_cipher(tls->ssl);
 	return cipher ? (unsigned)SSL_CIPHER_get_bits(cipher, NULL) : 0;
+}
+
+/* ---- who is who ---- */
+
+#define EXPORTER_LABEL "EXPORTER-Channel-Binding"
+#define EXPORTER_BYTES 32
+
+bool tls_binding_exporter(const struct tls *tls, struct buf *out)
+{
+	unsigned char value[EXPORTER_BYTES];
+	/* Without the extended master secret a man in the middle can give both sides the same
+	 * keys (RFC 9266 section 1, the triple handshake). */
+	bool sound = SSL_version(tls->ssl) > TLS1_2_VERSION ||
+	             SSL_get_extms_support(tls->ssl) == 1;
+	/* An empty context is not the same as none in TLS 1.2 (RFC 5705 section 4). */
+	return sound && tls->state != TLS_SHAKING &&
+	       SSL_export_keying_material(tls->ssl, value, sizeof(value), EXPORTER_LABEL,
+	                                  strlen(EXPORTER_LABEL), (const unsigned char *)"", 0,
+	                                  1) == 1 &&
+	       buf_put(out, span_of(value, sizeof(value)));
+}
+
+bool tls_binding_end_point(const struct tls *tls, struct buf *out)
+{
+	unsigned char digest[EVP_MAX_MD_SIZE];
+	unsigned n = 0;
+	int hash = NID_undef;
+	X509 *certificate = SSL_get_certificate(tls->ssl);
+	/* Undefined for a signature without a hash of its own: Ed25519 (RFC 5929 section 4.1).
+	 */
+	if (!certificate ||
+	    X509_get_signature_info(certificate, &hash, NULL, NULL, NULL) != 1 ||
+	    hash == NID_undef) {
+		return false;
+	}
+	hash = hash == NID_md5 || hash == NID_sha1 ? NID_sha256 : hash;
+	const EVP_MD *md = EVP_get_digestbynid(hash);
+	return md && X509_digest(certificate, md, digest, &n) == 1 &&
+	       buf_put(out, span_of(digest, n));
+}
+
+/* A name that is all letters, or none: one with a NUL once fooled whoever compared it as a C
+ * string, and one with a newline has no place in a log. */
+static bool put_name(const ASN1_STRING *string, struct buf *out)
+{
+	unsigned char *text = NULL;
+	int n = string ? ASN1_STRING_to_UTF8(&text, string) : -1;
+	bool good = n > 0 && n <= CLIENT_NAME_MAX;
+	for (int i = 0; good && i < n; i++) {
+		good = text[i] >= ' ' && text[i] != 0x7f;
+	}
+	good = good && buf_put(out, span_of(text, (size_t)n));
+	OPENSSL_free(text);
+	return good;
+}
+
+static const ASN1_STRING *first_email(const GENERAL_NAMES *names)
+{
+	for (int i = 0; i < sk_GENERAL_NAME_num(names); i++) {
+		const GENERAL_NAME *name = sk_GENERAL_NAME_value(names, i);
+		if (name->type == GEN_EMAIL) {
+			return name->d.rfc822Name;
+		}
+	}
+	return NULL;
+}
+
+static const ASN1_STRING *of_subject(const X509 *certificate, int nid)
+{
+	const X509_NAME *subject = X509_get_subject_name(certificate);
+	int at = X509_NAME_get_index_by_NID(subject, nid, -1);
+	return at < 0 ? NULL : X509_NAME_ENTRY_get_data(X509_NAME_get_entry(subject, at));
+}
+
+bool tls_client_name(const struct tls *tls, struct buf *out)
+{
+	X509 *certificate = SSL_get0_peer_certificate(tls->ssl);
+	/* A resumed session was verified when it began, which may be a while ago. */
+	if (!tls->context->server || !certificate ||
+	    SSL_get_verify_result(tls->ssl) != X509_V_OK ||
+	    X509_cmp_current_time(X509_get0_notAfter(certificate)) < 0) {
+		return false;
+	}
+	GENERAL_NAMES *names = X509_get_ext_d2i(certificate, NID_subject_alt_name, NULL, NULL);
+	const ASN1_STRING *name = first_email(names);
+	name = name ? name : of_subject(certificate, NID_pkcs9_emailAddress);
+	name = name ? name : of_subject(certificate, NID_commonName);
+	bool good = put_name(name, out);
+	GENERAL_NAMES_free(names);
+	ERR_clear_error();
+	return good;
 }
 
 const char *tls_reason(const struct tls *tls)

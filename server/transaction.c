@@ -2,6 +2,7 @@
 
 #include <stdio.h>
 
+#include "server/wall.h"
 #include "store/queue.h"
 
 /* A refusal for a reason of policy, which an admin may be asked about. */
@@ -11,6 +12,9 @@ static void log_refused(const struct session *session, enum reply reply, struct 
 	session_log(&line, session, LOG_LEVEL_INFO, "refused");
 	log_number(&line, "code", reply_row(reply)->code);
 	log_word(&line, "account", session_account(session));
+	if (*session->apppass) {
+		log_word(&line, "apppass", span_str(session->apppass));
+	}
 	log_word(&line, "reason", span_str(reply_row(reply)->name));
 	log_text(&line, "from", session->envelope.sender);
 	log_text(&line, "to", to);
@@ -48,11 +52,7 @@ void transaction_reset(struct session *session)
 static enum reply judge_account(struct session *session)
 {
 	uint64_t incident = 0;
-	struct store_txn *txn = store_begin_read(session->worker->server->store, NULL);
-	enum gate_verdict verdict = txn ? gate_login(txn, session_account(session), &incident)
-	                                : GATE_BROKEN;
-	store_abort(txn);
-	switch (verdict) {
+	switch (session_ask_gate(session, &incident)) {
 	case GATE_ALLOW:
 		session->stopped = 0;
 		session->stopped_at_login = session->tripped = false;
@@ -61,7 +61,7 @@ static enum reply judge_account(struct session *session)
 		session->stopped = incident;
 		return session->stopped_at_login ? REPLY_STOPPED : REPLY_STOPPED_BYE;
 	case GATE_UNKNOWN:
-		return REPLY_ACCOUNT_GONE;
+		return session->device ? REPLY_ACCOUNT_GONE : REPLY_LOGIN_AGAIN;
 	default:
 		return REPLY_STORE_ERROR;
 	}
@@ -72,6 +72,10 @@ static enum reply judge_mail(struct session *session)
 	struct server *server = session->worker->server;
 	if (atomic_load(&server->draining)) {
 		return REPLY_SHUTDOWN;
+	}
+	enum reply login = session_login_over(session);
+	if (login != REPLY_OK) {
+		return login;
 	}
 	if (session->messages >= session->config->messages) {
 		return REPLY_TOO_MANY_MESSAGES;
@@ -116,8 +120,21 @@ static const enum reply gate_replies[] = {
 	[GATE_ALLOW] = REPLY_RECIPIENT_OK, [GATE_SPENT] = REPLY_BUDGET_SPENT,
 	[GATE_NEVER] = REPLY_BUDGET_NEVER, [GATE_TRIPPED] = REPLY_STOPPED,
 	[GATE_SUSPENDED] = REPLY_STOPPED,  [GATE_UNKNOWN] = REPLY_ACCOUNT_GONE,
-	[GATE_BROKEN] = REPLY_STORE_ERROR,
+	[GATE_BROKEN] = REPLY_STORE_ERROR, [GATE_DEFER] = REPLY_BUDGET_DEFERRED,
 };
+
+/* What the transaction would be with one recipient more. */
+static struct act act_of(const struct session *session)
+{
+	return (struct act){
+		.account = session_account(session),
+		.apppass = span_str(session->apppass),
+		.recipients = (uint32_t)session->envelope.nrecipients + 1,
+		.client = span_str(conn_peer(session->conn)),
+		.now = store_now(session->worker->server->store),
+		.wall = wall_ms(),
+	};
+}
 
 /* The courtesy: would the message with one recipient more be let through as things stand? */
 static enum gate_verdict ask_gate(struct session *session)
@@ -130,11 +147,10 @@ static enum gate_verdict ask_gate(struct session *session)
 		log_fault(LOG_LEVEL_ERROR, "store-unreadable", error.text);
 		return GATE_BROKEN;
 	}
-	enum gate_verdict verdict = gate_recipient(txn, &rules, session_account(session),
-	                                           (uint32_t)session->envelope.nrecipients + 1,
-	                                           store_now(store));
+	struct act act = act_of(session);
+	enum gate_verdict verdict = gate_recipient(txn, &rules, &act);
 	if (verdict == GATE_SUSPENDED) {
-		gate_login(txn, session_account(session), &session->stopped);
+		gate_login(txn, act.account, act.apppass, &session->stopped, NULL);
 	}
 	store_abort(txn);
 	return verdict;
@@ -177,11 +193,7 @@ static const struct trip_handler trip_handler = { .end = on_trip_end };
 /* It does not fit: the writer judges, and the answer follows its commit. */
 static bool start_trip(struct session *session, const struct address *address)
 {
-	struct act act = {
-		.account = session_account(session),
-		.recipients = (uint32_t)session->envelope.nrecipients + 1,
-		.client = span_str(conn_peer(session->conn)),
-	};
+	struct act act = act_of(session);
 	snprintf(session->asked, sizeof session->asked, "%.*s", SPAN_ARG(address->whole));
 	session->tripped = true; /* before the others hear of it: our 421 comes later */
 	session->trip = trip_start(session->worker, session->config, &act, &trip_handler,
@@ -210,10 +222,14 @@ static const struct door_handler door_handler = { .end = on_door_end };
 /* An answer to a notice: it is not relayed, and not charged. */
 static enum reply knock(struct session *session, struct span address)
 {
+	struct door_visitor visitor = {
+		.login = session_account(session),
+		.nobody = *session->apppass || session->device,
+		.client = span_str(conn_peer(session->conn)),
+	};
 	if (!session->door) {
-		session->door = door_new(
-		    session->worker, session->config, session_account(session),
-		    span_str(conn_peer(session->conn)), &door_handler, session);
+		session->door = door_new(session->worker, session->config, &visitor,
+		                         &door_handler, session);
 	}
 	if (!session->door || !door_sender(session->door, session->envelope.sender)) {
 		return REPLY_STORE_ERROR;
@@ -300,7 +316,7 @@ static void on_intake_end(void *owner, enum intake_verdict verdict, uint64_t id)
 		[INTAKE_NEVER] = REPLY_BUDGET_NEVER, [INTAKE_TRIPPED] = REPLY_STOPPED,
 		[INTAKE_STOPPED] = REPLY_STOPPED,    [INTAKE_UNKNOWN] = REPLY_ACCOUNT_GONE,
 		[INTAKE_FULL] = REPLY_STORE_FULL,    [INTAKE_ACCOUNT_FULL] = REPLY_ACCOUNT_FULL,
-		[INTAKE_ERROR] = REPLY_STORE_ERROR,
+		[INTAKE_ERROR] = REPLY_STORE_ERROR,  [INTAKE_DEFERRED] = REPLY_BUDGET_DEFERRED,
 	};
 	struct session *session = owner;
 	session->intake = NULL;
@@ -328,13 +344,26 @@ static const struct intake_handler intake_handler = {
 	.end = on_intake_end,
 };
 
+/* RFC 3848. Only a device may do without EHLO, TLS and a login. */
+static struct span protocol_of(const struct session *session)
+{
+	static const struct span names[2][2] = {
+		{ SPAN_LIT("ESMTP"), SPAN_LIT("ESMTPA") },
+		{ SPAN_LIT("ESMTPS"), SPAN_LIT("ESMTPSA") },
+	};
+	if (!smtp_server_is_extended(session->smtp)) {
+		return SPAN_LIT("SMTP");
+	}
+	return names[conn_tls(session->conn) != NULL][!session->device];
+}
+
 static void trace(struct session *session)
 {
 	const struct tls *tls = conn_tls(session->conn);
 	struct header_received received = {
 		.helo = smtp_server_helo(session->smtp),
 		.hostname = span_str(session->config->hostname),
-		.protocol = SPAN_LIT("ESMTPSA"),
+		.protocol = protocol_of(session),
 		.tls = tls ? span_str(tls_cipher(tls)) : SPAN_NONE,
 	};
 	intake_trace(session->intake, &received);
@@ -344,6 +373,7 @@ static bool begin_intake(struct session *session)
 {
 	struct intake_envelope envelope = {
 		.account = session_account(session),
+		.apppass = span_str(session->apppass),
 		.sender = session->envelope.sender,
 		.client = span_str(conn_peer(session->conn)),
 		.recipients = session->envelope.recipients,
@@ -420,7 +450,11 @@ static enum reply judge_text(const struct session *session, const struct smtp_da
 
 void transaction_end(struct session *session, struct smtp_event *event)
 {
-	enum reply reply = judge_text(session, &event->facts);
+	/* The password was changed while the text came: it is a thief's. */
+	enum reply reply = session_login_over(session);
+	if (reply == REPLY_OK) {
+		reply = judge_text(session, &event->facts);
+	}
 	if (reply == REPLY_QUEUED && session->intake) {
 		session->awaiting_end = true;
 		intake_finish(session->intake, &event->facts);

@@ -1,9 +1,9 @@
 #include "server/trip.h"
 
 #include <stdlib.h>
-#include <time.h>
 
 #include "server/suspension.h"
+#include "server/wall.h"
 
 struct trip {
 	struct commit_job job;
@@ -28,10 +28,8 @@ static void run(struct commit_job *job, struct store_txn *txn, int64_t now)
 {
 	struct trip *trip = (struct trip *)job;
 	struct gate_rules rules = config_gate_rules(trip->config);
-	struct timespec wall;
-	clock_gettime(CLOCK_REALTIME, &wall);
 	trip->act.now = now;
-	trip->act.wall = (int64_t)wall.tv_sec * 1000 + wall.tv_nsec / 1000000;
+	trip->act.wall = wall_ms();
 	trip->verdict = gate_trip(txn, &rules, &trip->act, &trip->result);
 }
 
@@ -63,6 +61,7 @@ struct trip *trip_start(struct worker *worker, struct config *config, const stru
 	trip->act = *act;
 	arena_init(&trip->arena, QUEUE_ENTRY_MAX);
 	if (!arena_copy(&trip->arena, act->account, &trip->act.account) ||
+	    !arena_copy(&trip->arena, act->apppass, &trip->act.apppass) ||
 	    !arena_copy(&trip->arena, act->client, &trip->act.client) ||
 	    !arena_copy(&trip->arena, act->subject, &trip->act.subject)) {
 		trip_free(trip);

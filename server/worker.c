@@ -9,9 +9,13 @@
 
 #define DRAIN_LOOK_MS 20
 
-struct stopped {
-	struct stopped *next;
+/* Something that sessions must hear of, on their own loop. */
+struct news {
+	struct news *next;
+	void (*tell)(struct worker *worker, const struct news *news);
 	uint64_t incident;
+	struct network network;
+	bool all;
 	size_t len;
 	char account[];
 };
@@ -29,34 +33,93 @@ static void drain_look(uv_timer_t *timer)
 	uv_close((uv_handle_t *)timer, NULL);
 }
 
-static void tell_sessions(struct worker *worker)
+static struct span account_of(const struct news *news)
+{
+	return span_of(news->account, news->len);
+}
+
+static void tell_stopped(struct worker *worker, const struct news *news)
+{
+	session_stop_account(worker, account_of(news), news->incident);
+}
+
+static void tell_changed(struct worker *worker, const struct news *news)
+{
+	session_look_again(worker, account_of(news));
+}
+
+static void tell_blocked(struct worker *worker, const struct news *news)
+{
+	session_shut_out(worker, &news->network, news->all);
+}
+
+static struct news *take_news(struct worker *worker)
 {
 	pthread_mutex_lock(&worker->lock);
-	struct stopped *stopped = worker->stopped;
-	worker->stopped = NULL;
+	struct news *news = worker->news;
+	worker->news = NULL;
 	pthread_mutex_unlock(&worker->lock);
-	for (struct stopped *next; stopped; stopped = next) {
-		next = stopped->next;
-		session_stop_account(worker, span_of(stopped->account, stopped->len),
-		                     stopped->incident);
-		free(stopped);
+	return news;
+}
+
+static void tell_sessions(struct worker *worker)
+{
+	struct news *news = take_news(worker);
+	for (struct news *next; news; news = next) {
+		next = news->next;
+		news->tell(worker, news);
+		free(news);
 	}
+}
+
+/* Without memory nobody is told: each session is, by the gate, at its next MAIL. */
+static struct news *news_new(struct span account)
+{
+	struct news *news = calloc(1, sizeof *news + account.len);
+	if (news && account.len) {
+		news->len = account.len;
+		memcpy(news->account, account.ptr, account.len);
+	}
+	return news;
+}
+
+static void post(struct worker *worker, struct news *news)
+{
+	pthread_mutex_lock(&worker->lock);
+	news->next = worker->news;
+	worker->news = news;
+	pthread_mutex_unlock(&worker->lock);
+	uv_async_send(&worker->nudge);
 }
 
 void worker_tell_stopped(struct worker *worker, struct span account, uint64_t incident)
 {
-	struct stopped *stopped = malloc(sizeof *stopped + account.len);
-	if (!stopped) {
-		return; /* each session is told by the gate at its next step */
+	struct news *news = news_new(account);
+	if (news) {
+		news->tell = tell_stopped;
+		news->incident = incident;
+		post(worker, news);
 	}
-	stopped->incident = incident;
-	stopped->len = account.len;
-	memcpy(stopped->account, account.ptr, account.len);
-	pthread_mutex_lock(&worker->lock);
-	stopped->next = worker->stopped;
-	worker->stopped = stopped;
-	pthread_mutex_unlock(&worker->lock);
-	uv_async_send(&worker->nudge);
+}
+
+void worker_tell_changed(struct worker *worker, struct span account)
+{
+	struct news *news = news_new(account);
+	if (news) {
+		news->tell = tell_changed;
+		post(worker, news);
+	}
+}
+
+void worker_tell_blocked(struct worker *worker, const struct network *network, bool all)
+{
+	struct news *news = news_new(SPAN_NONE);
+	if (news) {
+		news->tell = tell_blocked;
+		news->network = *network;
+		news->all = all;
+		post(worker, news);
+	}
 }
 
 static void on_nudge(uv_async_t *async)
@@ -84,7 +147,7 @@ static void *run(void *context)
 	return NULL;
 }
 
-bool worker_start(struct worker *worker, struct error *error)
+bool worker_open(struct worker *worker, struct error *error)
 {
 	if (uv_loop_init(&worker->loop)) {
 		error_set(error, "cannot make an event loop");
@@ -102,9 +165,11 @@ bool worker_start(struct worker *worker, struct error *error)
 	}
 	worker->listener = listener_start(worker, worker->sockets, error);
 	worker->sockets = NULL;
-	if (!worker->listener) {
-		return false;
-	}
+	return worker->listener != NULL;
+}
+
+bool worker_start(struct worker *worker, struct error *error)
+{
 	atomic_fetch_add(&worker->server->workers_running, 1);
 	if (pthread_create(&worker->thread, NULL, run, worker)) {
 		error_set(error, "cannot start a worker thread");
@@ -125,10 +190,9 @@ void worker_join(struct worker *worker)
 	uv_run(&worker->loop, UV_RUN_DEFAULT);
 	int busy = uv_loop_close(&worker->loop);
 	assert(!busy);
-	while (worker->stopped) {
-		struct stopped *next = worker->stopped->next;
-		free(worker->stopped);
-		worker->stopped = next;
+	for (struct news *news = take_news(worker), *next; news; news = next) {
+		next = news->next;
+		free(news);
 	}
 	pthread_mutex_destroy(&worker->lock);
 }

@@ -5,7 +5,10 @@
 #include "proto/network.h"
 #include "server/server.h"
 
-/* `worker->server` and `worker->sockets` are set. False with a sentence. */
+/* `worker->server` and `worker->sockets` are set. From now on it may be told things. False with
+ * a sentence. */
+bool worker_open(struct worker *worker, struct error *error);
+/* Once all of them are open. False with a sentence. */
 bool worker_start(struct worker *worker, struct error *error);
 /* Looks at server->draining: 1 = no new connections, let transactions end; 2 = cut. Any thread.
  */
