@@ -36,6 +36,15 @@ const struct command commands[] = {
 	  command_token_list },
 	{ "account token delete", "ADDRESS NAME", "no more login with it; its sessions end", 2,
 	  2, true, false, false, command_token_delete },
+	{ "account alias add", "ADDRESS ALIAS",
+	  "it may write as this, too: an address, or a pattern with *", 2, 2, true, false,
+	  false, command_alias_add },
+	{ "account alias delete", "ADDRESS ALIAS", "no more", 2, 2, true, false, false,
+	  command_alias_delete },
+	{ "account alias list", "ADDRESS", "its aliases, and what else it has written as", 1, 1,
+	  true, false, false, command_alias_list },
+	{ "account alias learn", "ADDRESS", "makes aliases of what it has written as", 1, 1,
+	  true, false, false, command_alias_learn },
 	{ "account import sasldb", "FILE [--domain D] [--replace]",
 	  "accounts with their passwords from a sasldb2", 1, 4, true, false, COMMAND_FILE_READ,
 	  command_import_sasldb },
@@ -244,4 +253,14 @@ bool command_account(struct command_call *call, const char *argument, struct buf
 		    call, "%s: not an account name (user@domain, at most 255 bytes)", argument);
 	}
 	return true;
+}
+
+bool command_with_account(struct command_call *call,
+                          bool (*run)(struct command_call *call, struct span account))
+{
+	struct buf account = { .cap = 256 };
+	bool good = command_account(call, call->argv[0], &account) &&
+	            run(call, buf_span(&account));
+	buf_done(&account);
+	return good;
 }

@@ -88,6 +88,9 @@ struct store_txn *command_read(struct command_call *call);
 /* The canonical account of an argument; false with a reason. `name_out` is emptied first, its
  * owner frees it. */
 bool command_account(struct command_call *call, const char *argument, struct buf *name_out);
+/* Runs a function with the canonical account of the first argument. */
+bool command_with_account(struct command_call *call,
+                          bool (*run)(struct command_call *call, struct span account));
 /* One limit a word, with windows that differ; false with a reason. */
 bool command_limits(struct command_call *call, const char *const *words, size_t count,
                     struct budget_limits *limits_out);
@@ -118,6 +121,10 @@ bool command_import_shadow(struct command_call *call);
 bool command_account_why(struct command_call *call);
 bool command_account_suspend(struct command_call *call);
 bool command_account_unlock(struct command_call *call);
+bool command_alias_add(struct command_call *call);
+bool command_alias_delete(struct command_call *call);
+bool command_alias_list(struct command_call *call);
+bool command_alias_learn(struct command_call *call);
 bool command_queue_list(struct command_call *call);
 bool command_queue_show(struct command_call *call);
 bool command_queue_hold(struct command_call *call);

@@ -6,20 +6,7 @@
 
 #include "auth/gate.h"
 
-#define NAME_BYTES 256
-#define TEXT_MAX   ((size_t)2048)
-
-/* Runs a function with the canonical account of the first argument. */
-static bool with_account(struct command_call *call,
-                         bool (*run)(struct command_call *call, struct span account))
-{
-	struct buf account;
-	buf_init(&account, NAME_BYTES);
-	bool good = command_account(call, call->argv[0], &account) &&
-	            run(call, buf_span(&account));
-	buf_done(&account);
-	return good;
-}
+#define TEXT_MAX ((size_t)2048)
 
 static json_t *networks_text(const struct apppass *apppass)
 {
@@ -143,7 +130,7 @@ static bool add(struct command_call *call, struct span account)
 
 bool command_token_add(struct command_call *call)
 {
-	return with_account(call, add);
+	return command_with_account(call, add);
 }
 
 /* ---- list ---- */
@@ -201,7 +188,7 @@ static bool list(struct command_call *call, struct span account)
 
 bool command_token_list(struct command_call *call)
 {
-	return with_account(call, list);
+	return command_with_account(call, list);
 }
 
 /* ---- delete ---- */
@@ -227,5 +214,5 @@ static bool delete (struct command_call *call, struct span account)
 
 bool command_token_delete(struct command_call *call)
 {
-	return with_account(call, delete);
+	return command_with_account(call, delete);
 }

@@ -14,6 +14,7 @@
 #include "auth/gate.h"
 #include "auth/identity.h"
 #include "auth/oauth.h"
+#include "auth/sender.h"
 #include "auth/unlock.h"
 #include "proto/arena.h"
 #include "proto/error.h"
@@ -125,6 +126,7 @@ struct config {
 	enum config_suspended_at suspended_at;
 	enum config_unlock_word unlock_word;
 	char *on_suspend; /* a program, absolute path; NULL: none */
+	enum sender_check sender_check;
 	int64_t retry[CONFIG_RETRY_MAX];
 	size_t nretry;
 	int64_t lifetime;

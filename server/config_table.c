@@ -234,6 +234,11 @@ const struct config_row config_rows[] = {
 	{ TOP(on_suspend), &config_type_path, AT(on_suspend), .derived = "none",
 	  .sentence = "A program that is run at each suspension, with the facts as JSON on its "
 	              "standard input." },
+	{ TOP(sender_check), &config_type_word, AT(sender_check), .initial = "log",
+	  .words = "off|log|envelope|both",
+	  .sentence = "Whether an account may write under other names than its own and its "
+	              "aliases (gatepostctl account alias): yes, yes with an event in the log, "
+	              "not in MAIL FROM, not in the From header either." },
 	{ TOP(retry), &config_type_durations, LIST, 1, CONFIG_RETRY_MAX, "30s 1m 2m 5m 15m",
 	  .sentence = "Waiting times between attempts to relay; the last one repeats. When the "
 	              "smarthost "
