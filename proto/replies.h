@@ -83,6 +83,9 @@
 	X(TOO_MANY_ERRORS, 421, "4.7.0", "Too many errors") \
 	X(TOO_MANY_AUTH, 421, "4.7.0", "Too many failed logins") \
 	X(SHUT_OUT, 421, "4.7.0", "Too many failed logins from your network, try again later") \
+	X(NOT_YOUR_NAME, 550, "5.7.1", "This login may not write under that name") \
+	X(FROM_NOT_ONE, 550, "5.7.1", \
+	  "The message needs one From address, and it must be this login's") \
 	X(LOGIN_AGAIN, 421, "4.7.0", "This login has come to its end, please log in again") \
 	X(TOO_MANY_MESSAGES, 421, "4.7.0", "Too many messages in one session") \
 	X(NOT_SMTP, 421, "4.7.0", "This is a mail submission server") \

@@ -150,6 +150,11 @@ const struct header_facts *intake_header(const struct intake *intake)
 	return &intake->header.facts;
 }
 
+bool intake_from(const struct intake *intake, struct buf *out)
+{
+	return header_from(&intake->header, out);
+}
+
 /* ---- the text ---- */
 
 static void dispose(struct intake *intake);

@@ -60,6 +60,8 @@ void intake_put(struct intake *intake, struct span text);
 bool intake_wants(const struct intake *intake);
 /* Received fields seen so far, and bytes. */
 const struct header_facts *intake_header(const struct intake *intake);
+/* The value of the first From field, as header_from; when the text is over. */
+bool intake_from(const struct intake *intake, struct buf *out);
 /* The text is over and good: judge, charge, queue. `end` follows. */
 void intake_finish(struct intake *intake, const struct smtp_data_facts *facts);
 /* It will not be: drops what was staged, frees itself in time; no call-back follows. NULL is

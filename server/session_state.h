@@ -60,6 +60,7 @@ struct session {
 	struct trip *trip; /* a RCPT waits for the writer's judgement */
 	char asked[ADDRESS_MAX + 1]; /* its recipient */
 	unsigned messages;
+	unsigned notes; /* of names that are not its own */
 	/* deadlines, on the loop's clock in ms */
 	int64_t born;
 	int64_t progress; /* the last finished command or step */
@@ -92,6 +93,13 @@ enum reply session_enter_device(struct session *session);
 enum gate_verdict session_ask_gate(const struct session *session, uint64_t *incident_out);
 /* Must it end, or log in again? OK: it may go on. */
 enum reply session_login_over(struct session *session);
+
+/* ---- session_sender.c: under whose name it writes; OK, or a refusal ---- */
+
+/* MAIL FROM. */
+enum reply session_judge_sender(struct session *session, struct span address);
+/* The header's From, when the text is over. */
+enum reply session_judge_from(struct session *session);
 
 /* ---- session.c ---- */
 

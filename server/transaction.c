@@ -108,6 +108,10 @@ void transaction_mail(struct session *session, struct smtp_event *event)
 	    !envelope_set_sender(&session->envelope, event->address.whole)) {
 		reply = REPLY_STORE_ERROR;
 	}
+	if (reply == REPLY_SENDER_OK) {
+		enum reply name = session_judge_sender(session, event->address.whole);
+		reply = name == REPLY_OK ? reply : name;
+	}
 	if (reply != REPLY_SENDER_OK) {
 		log_refused(session, reply, SPAN_NONE);
 	}
@@ -454,6 +458,10 @@ void transaction_end(struct session *session, struct smtp_event *event)
 	enum reply reply = session_login_over(session);
 	if (reply == REPLY_OK) {
 		reply = judge_text(session, &event->facts);
+	}
+	if (reply == REPLY_QUEUED) {
+		enum reply name = session_judge_from(session);
+		reply = name == REPLY_OK ? reply : name;
 	}
 	if (reply == REPLY_QUEUED && session->intake) {
 		session->awaiting_end = true;
