@@ -91,6 +91,39 @@ static void test_queue(void **state)
 	buf_done(&buf);
 }
 
+/* No byte of what was dropped or moved stays in its block. */
+static void test_secret(void **state)
+{
+	(void)state;
+	static const struct {
+		size_t put, drop;
+	} turns[] = {
+		{ 100, 60 }, { 20, 0 }, { 30, 50 }, { 500, 400 }, { 200, 1 }, { 7, 200 }
+	};
+	struct buf buf;
+	buf_init_secret(&buf, 2000);
+	for (size_t i = 0; i < 10 * COUNT(turns); i++) {
+		char bytes[500];
+		memset(bytes, 'S', sizeof bytes);
+		assert_true(buf_put(&buf, span_of(bytes, turns[i % COUNT(turns)].put)));
+		size_t drop = turns[i % COUNT(turns)].drop;
+		buf_drop(&buf, drop < buf.len ? drop : buf.len - 1);
+		const char *block = buf.ptr - buf.head;
+		assert_null(memmem(block, buf.head, "SSSS", 4));
+		assert_null(
+		    memmem(buf.ptr + buf.len, buf.size - buf.head - buf.len, "SSSS", 4));
+		for (size_t k = 0; k < buf.len; k++) {
+			CHECK("live", buf.ptr[k] == 'S');
+		}
+	}
+	const char *block = buf.ptr - buf.head;
+	buf_clear(&buf);
+	assert_null(memmem(block, buf.size, "SSSS", 4));
+	buf_done(&buf);
+	assert_true(buf.secret);
+	assert_int_equal(buf.cap, 2000);
+}
+
 static void test_printf(void **state)
 {
 	(void)state;
@@ -143,9 +176,9 @@ static void test_span(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_steps), cmocka_unit_test(test_drained_is_free),
-		cmocka_unit_test(test_queue), cmocka_unit_test(test_printf),
-		cmocka_unit_test(test_span),
+		cmocka_unit_test(test_steps),  cmocka_unit_test(test_drained_is_free),
+		cmocka_unit_test(test_queue),  cmocka_unit_test(test_secret),
+		cmocka_unit_test(test_printf), cmocka_unit_test(test_span),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

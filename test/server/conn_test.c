@@ -934,7 +934,7 @@ static int all_set_up(void **state)
 	certificate_pair(&folder);
 	struct error error;
 	server_context = tls_context_server(certificate_file(&folder, "cert.pem"),
-	                                    certificate_file(&folder, "key.pem"), &error);
+	                                    certificate_file(&folder, "key.pem"), NULL, &error);
 	client_context = tls_context_client(&error);
 	return server_context && client_context ? 0 : -1;
 }
