@@ -5,6 +5,7 @@
 #include <time.h>
 
 #include "auth/gate.h"
+#include "auth/sender.h"
 #include "auth/success.h"
 #include "store/account.h"
 #include "store/queue.h"
@@ -137,7 +138,8 @@ static bool delete_run(struct command_write *write, struct store_txn *txn, int64
 	if (account_delete(txn, write->account) != STORE_OK) {
 		return no_such(write->call, write->account);
 	}
-	return apppass_delete_all(txn, write->account) == STORE_OK;
+	return apppass_delete_all(txn, write->account) == STORE_OK &&
+	       sender_alias_delete_all(txn, write->account) == STORE_OK;
 }
 
 static bool reset_run(struct command_write *write, struct store_txn *txn, int64_t now)

@@ -1,14 +1,13 @@
 """Under whose name a login may write: MAIL FROM and the header's From (RFC 6409 6.1)."""
 import pytest
 
-from harness import Gatepost, wait_until
-from peer import Sink
+from harness import Gatepost, Sink, wait_until
 from raw import opened
 
 
 @pytest.fixture(scope="module")
 def sink(tmp_path_factory):
-    sink = Sink(tmp_path_factory.mktemp("sink"))
+    sink = Sink(tmp_path_factory.mktemp("sink")).start()
     yield sink
     sink.stop()
 
