@@ -3,7 +3,10 @@ import base64
 import hashlib
 import hmac
 import os
+import select
+import socket
 import statistics
+import threading
 import time
 
 import pytest
@@ -12,9 +15,13 @@ from harness import Gatepost, PASSWORD, free_port, message, plain
 from raw import Raw, b64, opened
 
 
+# The screen has tests of its own (test_screen).
+EXEMPT = 'screen_exempt = { "127.0.0.0/8" }\n'
+
+
 @pytest.fixture(scope="module")
 def daemon(tmp_path_factory):
-    daemon = Gatepost(tmp_path_factory.mktemp("auth"), free_port(), "auth_failures = 100\nerrors = 100000\njunk = 1000").start()
+    daemon = Gatepost(tmp_path_factory.mktemp("auth"), free_port(), EXEMPT + "auth_failures = 100\nerrors = 100000\njunk = 1000").start()
     daemon.account("alice", "bob")
     yield daemon
     assert daemon.stop() == 0, daemon.log()[-5000:]
@@ -166,7 +173,7 @@ def test_au11_unknown_user_looks_like_a_wrong_password(daemon, capsys):
 
 
 def test_au12_three_failures_end_the_session(tmp_path):
-    daemon = Gatepost(tmp_path, free_port()).start().account("alice")
+    daemon = Gatepost(tmp_path, free_port(), EXEMPT).start().account("alice")
     for between in (None, "RSET", "EHLO again.example", "NOOP"):
         with session(daemon) as raw:
             for _ in range(2):
@@ -196,18 +203,122 @@ def test_au18_no_secret_in_the_log(daemon):
     assert PASSWORD not in log
 
 
-def test_au19_password_changed_and_account_deleted(daemon):
+class SlowSaslauthd:
+    """Answers nobody before it is told to; then everybody with OK."""
+
+    def __init__(self, path):
+        self.asked, self.release = [], threading.Event()
+        self.listener = socket.socket(socket.AF_UNIX)
+        self.listener.bind(path)
+        os.chmod(path, 0o666)
+        self.listener.listen(100)
+        threading.Thread(target=self.run, daemon=True).start()
+
+    def run(self):
+        while True:
+            try:
+                client, _ = self.listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self.serve, args=(client,), daemon=True).start()
+
+    def serve(self, client):
+        with client, client.makefile("rb") as stream:
+            self.asked.append([stream.read(int.from_bytes(stream.read(2), "big")) for _ in range(4)])
+            self.release.wait(120)
+            client.sendall(b"\0\2OK")
+
+    def close(self):
+        self.release.set()
+        self.listener.close()
+
+
+def test_au16_a_slow_back_end_slows_nobody_else(tmp_path, sink):
+    """50 logins at once: so many are checked, the others hear 454; and everybody else goes on meanwhile."""
+    path = str(tmp_path / "mux")
+    daemon = Gatepost(tmp_path, sink.port, EXEMPT + 'auth = saslauthd\nauth_socket = "%s"\nauth_jobs = 20\nenrol = open\n' % path)
+    back_end = SlowSaslauthd(path)
+    back_end.release.set()
+    daemon.start()
+    with opened(daemon, user=None) as sender, opened(daemon, user=None) as idler:
+        assert sender.auth("sender").startswith("235")
+        back_end.release.clear()
+        many = [opened(daemon, user=None) for _ in range(50)]
+        for n, raw in enumerate(many):
+            raw.send("AUTH PLAIN %s\r\nNOOP\r\n" % plain("u%d" % n))
+        # Those that are not looked at hear so at once, while the others wait.
+        refused = select_all(many, 30)
+        assert [raw.reply()[:9] for raw in refused] == ["454 4.7.0"] * 30
+        times = []
+        for n in range(100):
+            began = time.monotonic()
+            idler.want("NOOP", "250")
+            times.append(time.monotonic() - began)
+        assert sender.mail(["r@example.net"], message("while they wait"), sender="sender@example.org").startswith("250")
+        assert statistics.median(times) < 0.05, times
+        back_end.release.set()
+        waiting = [raw for raw in many if raw not in refused]
+        # AU10: what is pipelined behind AUTH runs when it is decided.
+        assert [(raw.reply()[:3], raw.reply()[:3]) for raw in waiting] == [("235", "250")] * 20
+        for raw in refused:
+            assert raw.reply().startswith("250")
+            assert raw.auth("late%d" % id(raw)).startswith("235")
+        for raw in many:
+            raw.sock.close()
+    back_end.close()
+    accounts = {row["account"] for row in daemon.ctl("account", "list", rows=True)}
+    assert "sender@example.org" in accounts and len(accounts) == 51
+    assert daemon.stop() == 0, daemon.log()[-5000:]
+
+
+def select_all(raws, count, seconds=60):
+    """Those that have something to say, once there are `count` of them."""
+    end = time.monotonic() + seconds
+    while True:
+        ready = set(select.select([raw.sock for raw in raws], [], [], 0.05)[0])
+        found = [raw for raw in raws if raw.sock in ready]
+        if len(found) >= count or time.monotonic() >= end:
+            return found
+
+
+def test_au19_password_changed(daemon):
     daemon.account("carol")
+    idle, asked, writing, other = (opened(daemon, user="carol") for _ in range(4))
+    bystander = opened(daemon)
+    asked.want("MAIL FROM:<carol@example.org>", "250")
+    writing.want("MAIL FROM:<carol@example.org>", "250")
+    writing.want("RCPT TO:<r@example.net>", "250")
+    writing.want("DATA", "354")
+    writing.send("Subject: a thief's\r\n\r\n")
+    daemon.ctl("account", "passwd", "carol", stdin="another one\n")
+    # Nobody needs to say anything to hear of it.
+    for raw in (idle, asked, other):
+        assert raw.reply().startswith("421 4.7.0") and raw.closed()
+    writing.send("text\r\n.\r\n")
+    assert writing.reply().startswith("421 4.7.0") and writing.closed()
+    assert not daemon.events("event=queued.*carol")
+    with session(daemon) as fresh:
+        assert fresh.auth("carol").startswith("535")
+        assert fresh.auth("carol", "another one").startswith("235")
+        assert fresh.mail(["r@example.net"], message("x"), sender="carol@example.org").startswith("250")
+    bystander.want("MAIL FROM:<alice@example.org>", "250")
+    bystander.sock.close()
+
+
+def test_au19_account_deleted(daemon):
+    daemon.account("dave")
+    with opened(daemon, user="dave") as idle, opened(daemon, user="dave") as asked, opened(daemon) as bystander:
+        asked.want("MAIL FROM:<dave@example.org>", "250")
+        daemon.ctl("account", "delete", "dave")
+        for raw in (idle, asked):
+            assert raw.reply().startswith("421 4.7.0") and raw.closed()
+        bystander.want("NOOP", "250")
     with session(daemon) as raw:
-        assert raw.auth("carol").startswith("235")
-        daemon.ctl("account", "passwd", "carol", stdin="another one\n")
-        with session(daemon) as fresh:
-            assert fresh.auth("carol").startswith("535")
-            assert fresh.auth("carol", "another one").startswith("235")
-        daemon.ctl("account", "delete", "carol")
-        raw.want("MAIL FROM:<carol@example.org>", "550 5.7.1")
+        assert raw.auth("dave").startswith("535")
+    # One of the same name is another one.
+    daemon.account("dave")
     with session(daemon) as raw:
-        assert raw.auth("carol", "another one").startswith("535")
+        assert raw.auth("dave").startswith("235")
 
 
 class Scram:

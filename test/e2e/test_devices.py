@@ -12,7 +12,7 @@ device door { address = { "127.0.0.3" } account = "door@example.org" }
 
 @pytest.fixture
 def daemon(tmp_path, sink):
-    daemon = Gatepost(tmp_path, sink.port, SETTINGS).start().account("alice", "scanner", "door")
+    daemon = Gatepost(tmp_path, sink.port, SETTINGS).start().account("alice")
     yield daemon
     assert daemon.stop() == 0, daemon.log()[-5000:]
 
@@ -53,10 +53,10 @@ def test_without_a_login(daemon, sink):
 
 
 def test_it_waits_and_nobody_is_woken(daemon, sink):
+    assert send(daemon, "127.0.0.2", 6).startswith("550 5.5.3")
     assert send(daemon, "127.0.0.2", 5).startswith("250")
     for _ in range(3):
         assert send(daemon, "127.0.0.2").startswith("451 4.7.1")
-    assert send(daemon, "127.0.0.2", 6).startswith("550 5.5.3")
     assert show(daemon)["standing"] == "good" and daemon.status()["suspended"] == 0
     daemon.ctl("clock", str(62 * 60 * 1000))
     assert send(daemon, "127.0.0.2", 5).startswith("250")

@@ -24,9 +24,9 @@ def lines(tmp_path_factory):
         raw.want("AUTH LOGIN " + b64("alice"), "334")
         raw.want(b64("wrong"), "535")
         assert raw.auth().startswith("235")
-    with Raw(daemon.port) as raw:
+    with Raw(daemon.port) as raw, Raw(daemon.port) as browser:
         raw.ask('EHLO x" client_ip=192.0.2.6 user="')
-        raw.ask("GET / HTTP/1.1")
+        browser.ask("GET / HTTP/1.1")
     assert daemon.stop() == 0
     return daemon.log().splitlines()
 
