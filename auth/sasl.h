@@ -61,7 +61,10 @@ struct sasl_peer {
 	struct span end_point; /* tls-server-end-point (RFC 5929 4); empty: none */
 	struct span
 	    certificate; /* the name in the client's verified certificate; empty: none */
-	const struct identity_map *map;
+	const struct identity_map *map; /* NULL: the site's domain is added, nothing else */
+	int64_t now;                    /* T */
+	int64_t cache_time; /* ms for which a back end's yes is good; 0: not at all */
+	int64_t wall;       /* ms since 1970, for tokens; required with OAuth */
 };
 
 /* A new handle for each attempt (CVE-2011-1720). NULL without memory. */

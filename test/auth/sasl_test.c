@@ -1,74 +1,15 @@
-#include "auth/sasl.h"
+#include "test/auth/sasl_site.h"
 
-#include "store/account.h"
+#include "test/auth/sasl_client.h"
 
 #include <pthread.h>
-#include <sasl/sasl.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <time.h>
-#include <unistd.h>
-
-#include <cmocka.h>
-
-#ifndef GATEPOST_SASL_PLUGINS
-#define GATEPOST_SASL_PLUGINS "/usr/lib/sasl2"
-#endif
-
-#define ITERATIONS 4096
-#define NAME_LONG  256
-#define TLS_BITS   256
-
-static char dir[] = "/tmp/gatepost-sasl-XXXXXX";
-static struct store *store;
-
-/* ---- a store with accounts, and the floor opened on it ---- */
-
-static void set_password(const char *name, const char *password, unsigned iterations)
-{
-	struct buf verifier = { .cap = SECRET_VERIFIER_MAX };
-	assert_true(secret_verifier_make(span_str(password), iterations, &verifier));
-	struct account account = { .secret = buf_span(&verifier) };
-	struct store_txn *txn = store_begin_write(store, NULL);
-	assert_int_equal(account_put(txn, span_str(name), &account), STORE_OK);
-	assert_int_equal(store_commit(txn, NULL), STORE_OK);
-	buf_done(&verifier);
-}
-
-static bool open_with(const char *mechanisms, struct error *error)
-{
-	const struct sasl_rules rules = {
-		.store = store,
-		.hostname = "mail.example.org",
-		.domain = "example.org",
-		.mechanisms = mechanisms,
-		.iterations = ITERATIONS,
-		.key = { { 42 } },
-	};
-	return sasl_open(&rules, error);
-}
 
 static int open_all(void **state)
 {
 	struct error error;
-	const struct store_options options = { .size = 64 << 20, .longest_window = 86400000 };
-	(void)state;
-	/* What an attacker of the environment would set; must not matter. */
-	setenv("SASL_PATH", "/tmp", 1);
-	setenv("SASL_CONF_PATH", "/tmp", 1);
-	if (!mkdtemp(dir) || store_open(dir, &options, &store, &error) != STORE_OK) {
+	if (open_site_store(state) != 0) {
 		return -1;
 	}
-	set_password("alice@example.org", "correct horse", ITERATIONS);
-	set_password("bob@example.org", "battery staple", ITERATIONS);
-	struct account empty = { .secret = SPAN_NONE };
-	struct store_txn *txn = store_begin_write(store, NULL);
-	account_put(txn, SPAN_LIT("nopassword@example.org"), &empty);
-	store_put(txn, STORE_ACCOUNT, SPAN_LIT("damaged@example.org"),
-	          SPAN_LIT("\x09\xff\xff"));
-	store_commit(txn, NULL);
 	if (!open_with("PLAIN LOGIN SCRAM-SHA-256", &error)) {
 		print_error("%s\n", error.text);
 		return -1;
@@ -78,75 +19,11 @@ static int open_all(void **state)
 
 static int close_all(void **state)
 {
-	char command[128];
-	(void)state;
 	sasl_close();
-	store_close(store);
-	snprintf(command, sizeof command, "rm -r %s", dir);
-	return system(command);
+	return close_site_store(state);
 }
 
 /* ---- PLAIN and LOGIN, and all that is not right about what was sent ---- */
-
-struct script {
-	const char *what;
-	const char *mechanism;
-	struct span initial;  /* ptr NULL: none */
-	struct span steps[3]; /* up to one without ptr */
-	enum sasl_status status;
-	const char *challenges; /* each followed by | */
-	const char *account;
-};
-
-static enum sasl_status play(const struct script *row, struct sasl_attempt *attempt,
-                             struct buf *challenges)
-{
-	enum sasl_status status = sasl_attempt_start(attempt, span_str(row->mechanism),
-	                                             row->initial.ptr ? &row->initial : NULL,
-	                                             challenges);
-	for (const struct span *step = row->steps; status == SASL_MORE && step->ptr; step++) {
-		buf_put_byte(challenges, '|');
-		status = sasl_attempt_step(attempt, *step, challenges);
-	}
-	return status;
-}
-
-static void play_rows(const struct script *rows, size_t count)
-{
-	for (size_t i = 0; i < count; i++) {
-		struct buf challenges = { .cap = 4096 };
-		struct sasl_attempt *attempt = sasl_attempt_new(TLS_BITS);
-		assert_non_null(attempt);
-		enum sasl_status status = play(&rows[i], attempt, &challenges);
-		struct span account = sasl_attempt_account(attempt);
-		if (status != rows[i].status || !span_eq(account, span_str(rows[i].account))) {
-			fail_msg("%s: status %d, account %.*s", rows[i].what, status,
-			         SPAN_ARG(account));
-		}
-		if (rows[i].challenges &&
-		    !span_eq(buf_span(&challenges), span_str(rows[i].challenges))) {
-			fail_msg("%s: challenges %.*s", rows[i].what,
-			         SPAN_ARG(buf_span(&challenges)));
-		}
-		sasl_attempt_free(attempt);
-		buf_done(&challenges);
-	}
-}
-
-#define ALICE "alice@example.org"
-#define PLAIN(what, bytes, status) \
-	{ \
-		what, "PLAIN", SPAN_LIT(bytes), { { NULL, 0 } }, SASL_##status, NULL, NULL \
-	}
-#define PLAIN_ALICE(what, bytes) \
-	{ \
-		what, "PLAIN", SPAN_LIT(bytes), { { NULL, 0 } }, SASL_GOOD, NULL, ALICE \
-	}
-#define LOGIN(what, user, pass, status, account) \
-	{ \
-		what, "LOGIN", { NULL, 0 }, { SPAN_LIT(user), SPAN_LIT(pass) }, SASL_##status, \
-		    NULL, account \
-	}
 
 static void plain_and_login(void **state)
 {
@@ -162,9 +39,10 @@ static void plain_and_login(void **state)
 		PLAIN("other realm", "\0alice@example.net\0correct horse", REFUSED),
 		PLAIN("trailing dot", "\0" ALICE ".\0correct horse", REFUSED),
 		PLAIN("two @", "\0alice@example.org@example.org\0correct horse", REFUSED),
-		PLAIN("blank before", "\0 alice\0correct horse", REFUSED),
-		PLAIN("blank behind", "\0alice \0correct horse", REFUSED),
-		PLAIN("tab", "\0alice\t\0correct horse", REFUSED),
+		PLAIN_ALICE("blank before", "\0 alice\0correct horse"),
+		PLAIN_ALICE("blank behind", "\0alice \0correct horse"),
+		PLAIN_ALICE("tab", "\0alice\t\0correct horse"),
+		PLAIN("blank inside", "\0al ice\0correct horse", REFUSED),
 		PLAIN("LF in user", "\0alice\n\0correct horse", REFUSED),
 		PLAIN("CR in user", "\0al\rice\0correct horse", REFUSED),
 		PLAIN("NFC", "\0\xc3\xa4lice\0correct horse", REFUSED),
@@ -272,12 +150,12 @@ static void long_names_and_passwords(void **state)
 		buf_put_byte(&plain, '\0');
 		buf_put(&plain, password);
 		struct span initial = buf_span(&plain);
-		struct sasl_attempt *attempt = sasl_attempt_new(TLS_BITS);
+		struct sasl_attempt *attempt = new_attempt(TLS_BITS);
 		assert_int_equal(sasl_attempt_start(attempt, SPAN_LIT("PLAIN"), &initial, &out),
 		                 SASL_REFUSED);
 		assert_true(sasl_attempt_tried(attempt).len <= 255);
 		sasl_attempt_free(attempt);
-		attempt = sasl_attempt_new(TLS_BITS);
+		attempt = new_attempt(TLS_BITS);
 		enum sasl_status status = sasl_attempt_start(attempt, SPAN_LIT("LOGIN"), NULL,
 		                                             &out);
 		assert_int_equal(status, SASL_MORE);
@@ -326,7 +204,7 @@ static void says_who_tried(void **state)
 	};
 	for (size_t i = 0; i < COUNT(rows); i++) {
 		struct buf out = { .cap = 4096 };
-		struct sasl_attempt *attempt = sasl_attempt_new(TLS_BITS);
+		struct sasl_attempt *attempt = new_attempt(TLS_BITS);
 		assert_int_equal(
 		    sasl_attempt_start(attempt, SPAN_LIT("PLAIN"), &rows[i].initial, &out),
 		    SASL_REFUSED);
@@ -351,7 +229,7 @@ static void no_password_in_clear_outside_tls(void **state)
 	};
 	for (size_t i = 0; i < COUNT(rows); i++) {
 		struct buf out = { .cap = 4096 };
-		struct sasl_attempt *attempt = sasl_attempt_new(rows[i].bits);
+		struct sasl_attempt *attempt = new_attempt(rows[i].bits);
 		assert_int_equal(
 		    sasl_attempt_start(attempt, span_str(rows[i].mechanism), NULL, &out),
 		    rows[i].status);
@@ -361,241 +239,7 @@ static void no_password_in_clear_outside_tls(void **state)
 	sasl_attempt_free(NULL);
 }
 
-/* ---- SCRAM, with Cyrus's client ---- */
-
-struct client {
-	const char *user;
-	const char *authzid;
-	sasl_secret_t *secret;
-};
-
-static int client_name(void *context, int id, const char **result, unsigned *len)
-{
-	const struct client *client = context;
-	*result = id == SASL_CB_AUTHNAME ? client->user : client->authzid;
-	if (len) {
-		*len = (unsigned)strlen(*result);
-	}
-	return SASL_OK;
-}
-
-static int client_secret(sasl_conn_t *conn, void *context, int id, sasl_secret_t **secret)
-{
-	const struct client *client = context;
-	(void)conn;
-	(void)id;
-	*secret = client->secret;
-	return SASL_OK;
-}
-
-static int client_path(void *context, const char **path)
-{
-	(void)context;
-	*path = GATEPOST_SASL_PLUGINS;
-	return SASL_OK;
-}
-
-static int client_verify(void *context, const char *file, sasl_verify_type_t type)
-{
-	(void)context;
-	return type == SASL_VRFY_PLUGIN && strstr(file, "libscram") ? SASL_OK : SASL_CONTINUE;
-}
-
-#define CALLBACK(f) ((int (*)(void))(void (*)(void))(f))
-
-struct exchange {
-	enum sasl_status status;
-	unsigned rounds;     /* steps the server took */
-	double server_us;    /* time it took for them */
-	char challenge[512]; /* its first */
-	char account[NAME_LONG];
-	int client; /* Cyrus's code */
-};
-
-static double now_us(void)
-{
-	struct timespec t;
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec * 1e6 + (double)t.tv_nsec / 1e3;
-}
-
-static void scram_converse(sasl_conn_t *conn, struct sasl_attempt *attempt, struct exchange *x)
-{
-	const char *reply = NULL;
-	const char *mechanism = NULL;
-	unsigned len = 0;
-	struct buf challenge = { .cap = 4096 };
-	x->client = sasl_client_start(conn, "SCRAM-SHA-256", NULL, &reply, &len, &mechanism);
-	x->status = SASL_MORE;
-	while (x->status == SASL_MORE && (x->client == SASL_CONTINUE || x->client == SASL_OK)) {
-		struct span response = span_of(reply, len);
-		buf_clear(&challenge);
-		double start = now_us();
-		x->status = x->rounds++ == 0
-		                ? sasl_attempt_start(attempt, SPAN_LIT("SCRAM-SHA-256"),
-		                                     &response, &challenge)
-		                : sasl_attempt_step(attempt, response, &challenge);
-		x->server_us += now_us() - start;
-		if (x->rounds == 1) {
-			snprintf(x->challenge, sizeof x->challenge, "%.*s",
-			         SPAN_ARG(buf_span(&challenge)));
-		}
-		if (x->status == SASL_MORE) {
-			x->client = sasl_client_step(
-			    conn, challenge.ptr, (unsigned)challenge.len, NULL, &reply, &len);
-		}
-	}
-	buf_done(&challenge);
-}
-
-static struct exchange scram(const char *user, const char *authzid, const char *password)
-{
-	struct exchange x = { .rounds = 0 };
-	size_t len = strlen(password);
-	struct client client = { user, authzid, malloc(sizeof(sasl_secret_t) + len + 1) };
-	client.secret->len = len;
-	memcpy(client.secret->data, password, len + 1);
-	const sasl_callback_t callbacks[] = {
-		{ SASL_CB_AUTHNAME, CALLBACK(client_name), &client },
-		{ SASL_CB_USER, CALLBACK(client_name), &client },
-		{ SASL_CB_PASS, CALLBACK(client_secret), &client },
-		{ SASL_CB_LIST_END, NULL, NULL },
-	};
-	sasl_conn_t *conn = NULL;
-	assert_int_equal(
-	    sasl_client_new("smtp", "mail.example.org", NULL, NULL, callbacks, 0, &conn),
-	    SASL_OK);
-	struct sasl_attempt *attempt = sasl_attempt_new(TLS_BITS);
-	assert_non_null(attempt);
-	scram_converse(conn, attempt, &x);
-	snprintf(x.account, sizeof x.account, "%.*s", SPAN_ARG(sasl_attempt_account(attempt)));
-	sasl_attempt_free(attempt);
-	sasl_dispose(&conn);
-	free(client.secret);
-	return x;
-}
-
-static void scram_logins(void **state)
-{
-	(void)state;
-	static const struct {
-		const char *user;
-		const char *authzid;
-		const char *password;
-		enum sasl_status status;
-		const char *account;
-	} rows[] = {
-		{ ALICE, "", "correct horse", SASL_GOOD, ALICE },
-		{ "alice", "", "correct horse", SASL_GOOD, ALICE },
-		{ "ALICE", "", "correct horse", SASL_GOOD, ALICE },
-		{ ALICE, ALICE, "correct horse", SASL_GOOD, ALICE },
-		{ ALICE, "bob@example.org", "correct horse", SASL_REFUSED, "" },
-		{ ALICE, "", "correct horsf", SASL_REFUSED, "" },
-		{ "eve", "", "correct horse", SASL_REFUSED, "" },
-		{ "nopassword", "", "x", SASL_REFUSED, "" },
-		{ "al,ice=", "", "x", SASL_REFUSED, "" },
-	};
-	for (size_t i = 0; i < COUNT(rows); i++) {
-		struct exchange x = scram(rows[i].user, rows[i].authzid, rows[i].password);
-		if (x.status != rows[i].status || strcmp(x.account, rows[i].account) != 0) {
-			fail_msg("row %zu: status %d, client %d, account %s", i, x.status,
-			         x.client, x.account);
-		}
-	}
-}
-
-/* Salt and iterations of a SCRAM challenge: what follows the nonce. */
-static const char *salt_of(const struct exchange *x)
-{
-	const char *salt = strstr(x->challenge, ",s=");
-	assert_non_null(salt);
-	return salt;
-}
-
-/* An account that is not there gets as far as one that is, and its salt stays the same. */
-static void scram_does_not_tell_who_exists(void **state)
-{
-	(void)state;
-	struct exchange wrong = scram(ALICE, "", "x");
-	struct exchange unknown = scram("eve", "", "x");
-	struct exchange again = scram("EVE@example.org", "", "y");
-	struct exchange other = scram("eva", "", "x");
-	assert_int_equal(wrong.rounds, unknown.rounds);
-	assert_int_equal(wrong.status, unknown.status);
-	assert_string_equal(salt_of(&unknown), salt_of(&again));
-	assert_string_not_equal(salt_of(&unknown), salt_of(&other));
-	assert_int_equal(strlen(wrong.challenge), strlen(unknown.challenge));
-	assert_string_equal(strstr(wrong.challenge, ",i="), strstr(unknown.challenge, ",i="));
-}
-
-static void scram_garbage(void **state)
-{
-	(void)state;
-	static char lots[12000];
-	memset(lots, 'a', sizeof lots);
-	memcpy(lots, "n,,n=", 5);
-#define NONCE "r=fyko+d2lbbFgONRv9qkxdawL"
-#define WRONG SPAN_LIT("c=biws,r=x,p=AAAA")
-	const struct {
-		struct span first;
-		struct span second; /* when the first is taken */
-	} rows[] = {
-		{ SPAN_LIT(""), SPAN_LIT("") }, /* Cyrus asks again */
-		{ SPAN_LIT("n"), WRONG },
-		{ SPAN_LIT("n,,"), WRONG },
-		{ SPAN_LIT("n,,n=,r="), WRONG },
-		{ SPAN_LIT("n,,n=alice," NONCE "\0"), WRONG },
-		{ SPAN_LIT("n,,n=ali=2Xce," NONCE), WRONG },
-		{ SPAN_LIT("n,,n=alice="), WRONG },
-		{ SPAN_LIT("n,,n= alice," NONCE), WRONG },
-		{ SPAN_LIT("n,,m=x,n=alice," NONCE), WRONG },
-		{ SPAN_LIT("p=tls-unique,,n=alice," NONCE),
-		  SPAN_LIT("c=biws," NONCE ",p=AAAA") },
-		{ SPAN_LIT("q,,n=alice," NONCE), WRONG },
-		{ span_of(lots, 300), WRONG },
-		{ span_of(lots, sizeof lots), WRONG },
-		{ SPAN_LIT("n,,n=alice," NONCE), SPAN_LIT("") },
-		{ SPAN_LIT("n,,n=alice," NONCE), SPAN_LIT("c=biws") },
-		{ SPAN_LIT("n,,n=alice," NONCE), SPAN_LIT("c=biws,r=x,p=") },
-		{ SPAN_LIT("n,,n=alice," NONCE), SPAN_LIT("c=biws," NONCE ",p=AAAA") },
-		{ SPAN_LIT("n,,n=alice," NONCE), span_of(lots, sizeof lots) },
-	};
-	for (size_t i = 0; i < COUNT(rows); i++) {
-		struct buf out = { .cap = 4096 };
-		struct sasl_attempt *attempt = sasl_attempt_new(TLS_BITS);
-		enum sasl_status status = sasl_attempt_start(attempt, SPAN_LIT("SCRAM-SHA-256"),
-		                                             &rows[i].first, &out);
-		if (status == SASL_MORE) {
-			status = sasl_attempt_step(attempt, rows[i].second, &out);
-		}
-		if (status != SASL_REFUSED) {
-			fail_msg("row %zu: status %d", i, status);
-		}
-		sasl_attempt_free(attempt);
-		buf_done(&out);
-	}
-}
-
 /* ---- passwords that change ---- */
-
-static enum sasl_status plain(const char *user, const char *password)
-{
-	struct buf bytes = { .cap = 4096 };
-	struct buf out = { .cap = 4096 };
-	struct sasl_attempt *attempt = sasl_attempt_new(TLS_BITS);
-	buf_put_byte(&bytes, '\0');
-	buf_put_str(&bytes, user);
-	buf_put_byte(&bytes, '\0');
-	buf_put_str(&bytes, password);
-	struct span initial = buf_span(&bytes);
-	enum sasl_status status = sasl_attempt_start(attempt, SPAN_LIT("PLAIN"), &initial,
-	                                             &out);
-	secret_cleanse(bytes.ptr, bytes.len);
-	sasl_attempt_free(attempt);
-	buf_done(&bytes);
-	buf_done(&out);
-	return status;
-}
 
 static void a_new_password_holds_at_once(void **state)
 {
@@ -617,6 +261,8 @@ static void a_new_password_holds_at_once(void **state)
 }
 
 /* ---- AU02: attempts given up at every step ---- */
+
+#define NONCE "r=fyko+d2lbbFgONRv9qkxdawL"
 
 static void given_up_attempts(void **state)
 {
@@ -646,7 +292,7 @@ static void given_up_attempts(void **state)
 	};
 	for (int round = 0; round < 50; round++) {
 		play_rows(rows, COUNT(rows));
-		sasl_attempt_free(sasl_attempt_new(TLS_BITS));
+		sasl_attempt_free(new_attempt(TLS_BITS));
 	}
 }
 
@@ -687,7 +333,8 @@ static void offers_what_is_configured(void **state)
 		{ "", NULL, "no SASL mechanism" },
 		{ "  ", NULL, "no SASL mechanism" },
 		{ "PLAIN CRAM-MD5", NULL, "CRAM-MD5" },
-		{ "EXTERNAL", NULL, "EXTERNAL" },
+		{ "PLAIN SCRAM-SHA-512", NULL, "SCRAM-SHA-512" },
+		{ "GSSAPI", NULL, "GSSAPI" },
 		{ "PLAIN,LOGIN", NULL, "PLAIN,LOGIN" },
 		{ "PLAIN LOGIN SCRAM-SHA-256", "PLAIN LOGIN SCRAM-SHA-256", NULL },
 	};
@@ -701,10 +348,10 @@ static void offers_what_is_configured(void **state)
 			assert_non_null(strstr(error.text, rows[i].says));
 			continue;
 		}
-		assert_true(span_eq(sasl_mechanisms(), span_str(rows[i].offered)));
+		assert_true(span_eq(sasl_mechanisms(false), span_str(rows[i].offered)));
 		for (size_t m = 0; m < COUNT(all); m++) {
 			struct buf out = { .cap = 4096 };
-			struct sasl_attempt *attempt = sasl_attempt_new(TLS_BITS);
+			struct sasl_attempt *attempt = new_attempt(TLS_BITS);
 			enum sasl_status status = sasl_attempt_start(attempt, span_str(all[m]),
 			                                             NULL, &out);
 			assert_int_equal(status == SASL_MORE,
@@ -882,23 +529,6 @@ static void prints_costs(void **state)
 	              median_plain("alice", "correct horse", SASL_GOOD), median_scram());
 }
 
-static int open_client(void **state)
-{
-	static const sasl_callback_t callbacks[] = {
-		{ SASL_CB_GETPATH, CALLBACK(client_path), NULL },
-		{ SASL_CB_VERIFYFILE, CALLBACK(client_verify), NULL },
-		{ SASL_CB_LIST_END, NULL, NULL },
-	};
-	(void)state;
-	return sasl_client_init(callbacks) == SASL_OK ? 0 : -1;
-}
-
-static int close_client(void **state)
-{
-	(void)state;
-	return sasl_client_done() == SASL_OK ? 0 : -1;
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -907,10 +537,6 @@ int main(void)
 		cmocka_unit_test(the_longest_password),
 		cmocka_unit_test(says_who_tried),
 		cmocka_unit_test(no_password_in_clear_outside_tls),
-		cmocka_unit_test_setup_teardown(scram_logins, open_client, close_client),
-		cmocka_unit_test_setup_teardown(scram_does_not_tell_who_exists, open_client,
-		                                close_client),
-		cmocka_unit_test(scram_garbage),
 		cmocka_unit_test(a_new_password_holds_at_once),
 		cmocka_unit_test(given_up_attempts),
 		cmocka_unit_test(loads_no_other_plugin),
