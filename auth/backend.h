@@ -27,6 +27,11 @@ struct backend_rules {
 	const char *socket;  /* saslauthd's or Dovecot's */
 	const char *service; /* saslauthd: the PAM service */
 	const char *domain;  /* the realm of a name without one */
+	/* saslauthd runs with -r (or its mechanism looks at the realm): alice@a.org and
+	 * alice@b.org are two people. Otherwise it looks at "alice" alone: a name with a domain
+	 * that is not `domain` is WRONG, or each domain that somebody makes up would be a
+	 * further account with a budget of its own. */
+	bool realms;
 	struct {
 		const char *uri;      /* "ldaps://ldap.example.org", several with blanks */
 		bool starttls;        /* on ldap:// */
@@ -34,10 +39,13 @@ struct backend_rules {
 		const char *bind_dn;  /* who searches; NULL: anonymous */
 		const char *password; /* of bind_dn; NULL: none */
 		const char *base;
-		const char
-		    *filter; /* %u the name as typed, %n its part before the @, %d behind */
-		const char
-		    *account; /* the attribute that names the account; NULL: the typed name */
+		/* %u the name as typed, %n its part before the @, %d behind it; of
+		 * EXAMPLE\alice %n is alice and %d EXAMPLE; without a domain %d is `domain`; %%
+		 * is a % */
+		const char *filter;
+		/* The attribute that names the account, of several values the first in the
+		 * order of bytes; NULL: the typed name. */
+		const char *account;
 	} ldap;
 	struct {
 		const char *engine; /* sqlite3, mysql, pgsql */
@@ -49,8 +57,8 @@ struct backend_rules {
 
 struct backend_question {
 	struct span user;     /* as typed, blanks at its ends cut off */
-	struct span password; /* not empty: to LDAP an empty one is an anonymous bind */
-	struct span client;   /* its numeric address */
+	struct span password; /* an empty one is WRONG: to LDAP it would be an anonymous bind */
+	struct span client;   /* its numeric address; empty: not known */
 	bool tls;
 };
 
@@ -59,7 +67,8 @@ enum backend_answer { BACKEND_RIGHT, BACKEND_WRONG, BACKEND_UNAVAILABLE };
 /*
  * kind SASLAUTHD, LDAP or DOVECOT. On RIGHT the name that the back end returned is appended to
  * `name_out`; nothing when it returns none. On UNAVAILABLE a sentence for the log, without
- * secrets. No copy of the password stays behind.
+ * secrets and without the name; on WRONG the reason if the back end gave one ("the account is
+ * disabled"), else an empty text. No copy of the password stays behind.
  */
 enum backend_answer backend_check(const struct backend_rules *rules,
                                   const struct backend_question *question, struct buf *name_out,
