@@ -26,7 +26,8 @@
 
 #define DEFAULT_CONFIG  "/etc/gatepost/gatepost.conf"
 #define EXIT_IN_USE     1
-#define POOL_THREADS    "16" /* SASL, name look-ups */
+#define POOL_THREADS    16 /* SASL, name look-ups */
+#define POOL_MOST       1024
 #define FAILED_DRAIN_MS 5000
 #define LAST_WORDS_MS   1000 /* for deliveries under way, when the drain has used up its time */
 #define LOOK_MS         20
@@ -398,6 +399,17 @@ static void raise_files(void)
 	}
 }
 
+/* Somebody else's answer may keep a thread waiting for each login; names must be looked up
+ * meanwhile. A password of ours keeps a core busy: more threads would only slow the loops. */
+static void size_pool(const struct config *config)
+{
+	char text[16];
+	bool waits = config_is_external(config) || config->oauth.introspect;
+	int64_t threads = POOL_THREADS + (waits ? config->auth_jobs : 0);
+	snprintf(text, sizeof text, "%d", (int)(threads < POOL_MOST ? threads : POOL_MOST));
+	setenv("UV_THREADPOOL_SIZE", text, 0);
+}
+
 static int run(struct server *server, struct config *config)
 {
 	struct main_loop main_loop;
@@ -484,6 +496,6 @@ int main(int argc, char **argv)
 	umask(0077);
 	signal(SIGPIPE, SIG_IGN);
 	raise_files();
-	setenv("UV_THREADPOOL_SIZE", POOL_THREADS, 0);
+	size_pool(config);
 	return run(&server, config);
 }

@@ -15,6 +15,7 @@ from harness import Gatepost, PASSWORD, free_port, message, plain
 from raw import Raw, b64, opened
 
 
+OFFERED = "AUTH PLAIN LOGIN SCRAM-SHA-1 SCRAM-SHA-256 SCRAM-SHA-1-PLUS SCRAM-SHA-256-PLUS"
 # The screen has tests of its own (test_screen).
 EXEMPT = 'screen_exempt = { "127.0.0.0/8" }\n'
 
@@ -34,9 +35,9 @@ def session(daemon):
 def test_au01_mechanisms_are_these(daemon):
     with Raw(daemon.tls_port, implicit=True) as raw:
         lines = raw.ehlo().split("\n")
-        assert [l[4:] for l in lines if l[4:].startswith("AUTH")] == ["AUTH PLAIN LOGIN SCRAM-SHA-256"]
+        assert [l[4:] for l in lines if l[4:].startswith("AUTH")] == [OFFERED]
         assert not any(l[4:].startswith("AUTH=") for l in lines)
-        for name in ("CRAM-MD5", "DIGEST-MD5", "NTLM", "OTP", "ANONYMOUS", "EXTERNAL", "SCRAM-SHA-1", "X" * 20, "GSSAPI"):
+        for name in ("CRAM-MD5", "DIGEST-MD5", "NTLM", "OTP", "ANONYMOUS", "EXTERNAL", "OAUTHBEARER", "SCRAM-SHA-512", "X" * 20, "GSSAPI"):
             raw.want("AUTH " + name, "504 5.5.4")
         raw.want("AUTH " + "X" * 60, "50")
         assert raw.auth().startswith("235 2.7.0")
@@ -236,7 +237,7 @@ class SlowSaslauthd:
 def test_au16_a_slow_back_end_slows_nobody_else(tmp_path, sink):
     """50 logins at once: so many are checked, the others hear 454; and everybody else goes on meanwhile."""
     path = str(tmp_path / "mux")
-    daemon = Gatepost(tmp_path, sink.port, EXEMPT + 'auth = saslauthd\nauth_socket = "%s"\nauth_jobs = 20\nenrol = open\n' % path)
+    daemon = Gatepost(tmp_path, sink.port, EXEMPT + 'auth = saslauthd\nauth_socket = "%s"\nauth_jobs = 20\nenrol = open\njunk = 1000\n' % path)
     back_end = SlowSaslauthd(path)
     back_end.release.set()
     daemon.start()
@@ -268,6 +269,23 @@ def test_au16_a_slow_back_end_slows_nobody_else(tmp_path, sink):
     back_end.close()
     accounts = {row["account"] for row in daemon.ctl("account", "list", rows=True)}
     assert "sender@example.org" in accounts and len(accounts) == 51
+    assert daemon.stop() == 0, daemon.log()[-5000:]
+
+
+def test_a_login_at_a_back_end_lasts_a_hundred_mails(tmp_path, sink):
+    """We do not hear that a password was changed there: so it is asked for again."""
+    path = str(tmp_path / "mux")
+    daemon = Gatepost(tmp_path, sink.port, EXEMPT + 'auth = saslauthd\nauth_socket = "%s"\nenrol = open\n' % path)
+    back_end = SlowSaslauthd(path)
+    back_end.release.set()
+    daemon.start()
+    with opened(daemon) as raw:
+        for _ in range(100):
+            assert raw.mail(["r@example.net"], message("x")).startswith("250")
+        assert raw.reply().startswith("421 4.7.0") and raw.closed()
+    with opened(daemon) as raw:
+        assert raw.mail(["r@example.net"], message("x")).startswith("250")
+    back_end.close()
     assert daemon.stop() == 0, daemon.log()[-5000:]
 
 

@@ -297,6 +297,10 @@ static void test_echo(void **state)
 	assert_got(&client, "one two three");
 	assert_string_equal(conn_peer(server.conn), "127.0.0.1");
 	assert_int_equal(conn_peer_port(client.conn), ntohs(address.sin_port));
+	unsigned char bytes[NETWORK_ADDRESS_BYTES], loopback[NETWORK_ADDRESS_BYTES];
+	conn_peer_bytes(server.conn, bytes);
+	assert_true(network_address_parse(SPAN_LIT("127.0.0.1"), loopback));
+	assert_memory_equal(bytes, loopback, sizeof bytes);
 	assert_int_equal(conn_peer_address(server.conn)->sa_family, AF_INET);
 	assert_true(client.drained > 0 && server.drained > 0);
 	part();
