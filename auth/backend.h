@@ -74,6 +74,9 @@ enum backend_answer backend_check(const struct backend_rules *rules,
                                   const struct backend_question *question, struct buf *name_out,
                                   struct error *error);
 
+/* Whether ldap.filter has no % but those above. */
+bool backend_filter_is_valid(const char *filter);
+
 /* The word of the configuration: "saslauthd". */
 const char *backend_name(enum backend_kind kind);
 /* Whether the server sees passwords only (PLAIN, LOGIN): nothing is stored that SCRAM could

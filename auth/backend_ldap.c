@@ -115,6 +115,14 @@ bool ldap_filter_write(const char *filter, struct span typed, const char *domain
 	return !out->failed;
 }
 
+bool backend_filter_is_valid(const char *filter)
+{
+	struct buf out = { .cap = FILTER_MAX };
+	bool ok = ldap_filter_write(filter, SPAN_LIT("a@b"), "b", &out);
+	buf_done(&out);
+	return ok;
+}
+
 /* The numbers are those of Windows (winerror.h): "... AcceptSecurityContext error, data 533,".
  */
 static const struct {

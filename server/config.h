@@ -98,6 +98,7 @@ struct config {
 	char *mechanisms;         /* words with blanks, derived if need be */
 	unsigned sql_engine;      /* of backend.sql.engine: a number of its words */
 	unsigned ldap_starttls;   /* the same of backend.ldap.starttls */
+	unsigned auth_realms;     /* the same of backend.realms */
 	char *ldap_password_file; /* whose first line is backend.ldap.password */
 	char *sql_password_file;  /* the same */
 	char *oauth_secret_file;  /* of oauth.client_secret */

@@ -44,6 +44,7 @@ static bool derive_backend(struct config_load *load)
 	backend->domain = config->domain;
 	backend->sql.engine = engines[config->sql_engine];
 	backend->ldap.starttls = config->ldap_starttls;
+	backend->realms = config->auth_realms;
 	if (!backend->socket) {
 		bool dovecot = backend->kind == BACKEND_DOVECOT;
 		backend->socket = dovecot ? "/run/dovecot/auth-client" : "/run/saslauthd/mux";
@@ -82,6 +83,10 @@ static bool check_needed(struct config_load *load)
 		if (rows[i].asked && (!rows[i].value || !rows[i].value[0])) {
 			return config_load_fail_key(load, rows[i].key, 0, rows[i].reason);
 		}
+	}
+	if (backend->kind == BACKEND_LDAP && !backend_filter_is_valid(backend->ldap.filter)) {
+		return config_load_fail_key(load, "ldap_filter", 0,
+		                            "knows %u, %n and %d, and %% for a %");
 	}
 	if (jwks && config->oauth.introspect) {
 		return config_load_fail_key(load, "oauth_introspect", 0,

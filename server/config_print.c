@@ -117,6 +117,7 @@ bool config_needs_restart(const struct config *old, const struct config *new, ch
 		"mechanisms",
 		"auth_socket",
 		"auth_service",
+		"auth_realms",
 		"auth_timeout",
 		"sasldb",
 		"sql_engine",

@@ -131,6 +131,11 @@ const struct config_row config_rows[] = {
 	  .sentence = "The socket of saslauthd or of Dovecot." },
 	{ CONFIG_TOP, "auth_service", &config_type_text, AT(backend.service), 0, 64, "smtp",
 	  .sentence = "auth = saslauthd: the PAM service." },
+	{ CONFIG_TOP, "auth_realms", &config_type_word, AT(auth_realms), .initial = "no",
+	  .words = "no|yes",
+	  .sentence =
+	      "auth = saslauthd: whether it tells alice@a.org from alice@b.org (saslauthd -r). "
+	      "If it does not, logins with a domain that is not ours are refused." },
 	{ CONFIG_TOP, "sasldb", &config_type_path, AT(backend.sasldb),
 	  .initial = "/etc/sasldb2", .sentence = "auth = sasldb: the file." },
 	{ CONFIG_TOP, "ldap_uri", &config_type_text, AT(backend.ldap.uri), 0, 1000,

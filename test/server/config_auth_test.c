@@ -39,6 +39,8 @@ static void what_is_refused(void **state)
 		  ":6: ldap_password_file: \"/dev/null\": has no secret in its first line" },
 		{ LDAP "ldap_password_file = /tmp",
 		  ":6: ldap_password_file: \"/tmp\": Is a directory" },
+		{ LDAP "ldap_filter = \"(uid=%x)\"",
+		  ":6: ldap_filter: knows %u, %n and %d, and %% for a %" },
 		{ "login_map = /nonexistent",
 		  ":3: login_map: \"/nonexistent\": No such file or directory" },
 		{ "cache_time = 2m", ":3: cache_time: \"2m\": must be 0s to 1m" },
