@@ -157,6 +157,7 @@ bool config_parse_word(const struct config_row *row, struct span text,
 	for (size_t i = 0; word_at(row, i).len; i++) {
 		if (span_eq(text, word_at(row, i))) {
 			value_out->number = (int64_t)i;
+			value_out->text = text;
 			return true;
 		}
 	}

@@ -78,9 +78,9 @@ def test_nobody_can_read_it_again(daemon):
 
 def test_a_limit_of_its_own_suspends_nobody(daemon):
     secret = token(daemon, "scanner", "4/1h")
+    assert send(daemon, secret, 5).startswith("550 5.5.3")
     assert send(daemon, secret, 4).startswith("250")
     assert send(daemon, secret, 1).startswith("550 5.7.1")
-    assert send(daemon, secret, 5).startswith("550 5.5.3")
     assert show(daemon)["standing"] == "good"
     assert tokens(daemon)[0]["used"] == "4" and show(daemon)["used"] == "4"
     assert send(daemon, PASSWORD, 6).startswith("250")
