@@ -244,7 +244,7 @@ static bool may_go_on(struct sasl_attempt *attempt, const struct span *message)
 	if (attempt->mechanism->family != FAMILY_SCRAM || attempt->heard || !message) {
 		return true;
 	}
-	attempt->heard = true;
+	attempt->heard = message->len > 0; /* to an empty one Cyrus may ask again */
 	if (sasl_cyrus_has_users() && !sasl_users_are_there()) {
 		sasl_attempt_break(attempt, "the users' file can not be read");
 		return false;

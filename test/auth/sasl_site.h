@@ -26,6 +26,11 @@
 #define TLS_BITS   256
 #define ALICE      "alice@example.org"
 
+/* sha512crypt of "correct horse" */
+#define HASHED \
+	"{CRYPT}$6$abcdefgh$yIZAF3gQPvtKZO/9qOJKffAKKbtS3ef3qmwyugk4uWVjX8YZf/" \
+	"GV3A8SkFxEPY0T56CcilGrHKLffBsp6dLMG."
+
 static char dir[64];
 static struct store *store;
 
@@ -182,6 +187,7 @@ static inline int open_site_store(void **state)
 	set_password(ALICE, "correct horse", ITERATIONS);
 	set_password("bob@example.org", "battery staple", ITERATIONS);
 	put_secret("nopassword@example.org", SPAN_NONE);
+	put_secret("hashed@example.org", SPAN_LIT(HASHED));
 	struct store_txn *txn = store_begin_write(store, NULL);
 	store_put(txn, STORE_ACCOUNT, SPAN_LIT("damaged@example.org"),
 	          SPAN_LIT("\x09\xff\xff"));
@@ -251,9 +257,9 @@ static inline void check_row(const struct script *row, const struct sasl_peer *p
 	if (row->challenges && !span_eq(buf_span(&challenges), span_str(row->challenges))) {
 		fail_msg("%s: challenges %.*s", row->what, SPAN_ARG(buf_span(&challenges)));
 	}
-	/* every failure has its reason, no other end has one */
-	bool reason = sasl_attempt_reason(attempt)[0] != '\0';
-	assert_int_equal(reason, status != SASL_GOOD && status != SASL_MORE);
+	if (status != SASL_MORE) { /* every failure has its reason, a success has none */
+		assert_int_equal(sasl_attempt_reason(attempt)[0] != '\0', status != SASL_GOOD);
+	}
 	sasl_attempt_free(attempt);
 	buf_done(&challenges);
 }

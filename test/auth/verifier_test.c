@@ -1,5 +1,6 @@
 #include "auth/verifier.h"
 
+#include "auth/success.h"
 #include "store/account.h"
 
 #include <setjmp.h>
@@ -8,6 +9,11 @@
 #include <stdlib.h>
 
 #include <cmocka.h>
+
+/* sha512crypt of "correct horse" */
+#define HASHED \
+	"{CRYPT}$6$abcdefgh$yIZAF3gQPvtKZO/9qOJKffAKKbtS3ef3qmwyugk4uWVjX8YZf/" \
+	"GV3A8SkFxEPY0T56CcilGrHKLffBsp6dLMG."
 
 static char dir[] = "/tmp/gatepost-verifier-XXXXXX";
 static struct verifier_source source = { .iterations = SECRET_ITERATIONS_MIN,
@@ -19,6 +25,15 @@ static void put_secret(struct span name, struct span secret)
 	struct store_txn *txn = store_begin_write(source.store, NULL);
 	assert_int_equal(account_put(txn, name, &account), STORE_OK);
 	assert_int_equal(store_commit(txn, NULL), STORE_OK);
+}
+
+static enum verifier_answer check(struct span account, struct span password)
+{
+	struct buf upgrade = { .cap = SECRET_VERIFIER_MAX };
+	enum verifier_answer answer = verifier_check(&source, account, password, &upgrade);
+	assert_int_equal(upgrade.len, 0);
+	buf_done(&upgrade);
+	return answer;
 }
 
 static void set_password(struct span name, struct span password)
@@ -36,10 +51,11 @@ static int open_store(void **state)
 	if (!mkdtemp(dir) || store_open(dir, &options, &source.store, NULL) != STORE_OK) {
 		return -1;
 	}
-	verifier_cache_reset();
+	success_reset();
 	set_password(SPAN_LIT("alice"), SPAN_LIT("correct"));
 	set_password(SPAN_LIT("bob"), SPAN_LIT("correct"));
 	put_secret(SPAN_LIT("none"), SPAN_NONE);
+	put_secret(SPAN_LIT("hashed"), SPAN_LIT(HASHED));
 	put_secret(SPAN_LIT("garbage"), SPAN_LIT("SCRAM-SHA-256$x"));
 	struct store_txn *txn = store_begin_write(source.store, NULL);
 	store_put(txn, STORE_ACCOUNT, SPAN_LIT("damaged"), SPAN_LIT("\xff"));
@@ -72,8 +88,8 @@ static void answers(void **state)
 	};
 	for (size_t i = 0; i < 2 * COUNT(rows); i++) {
 		size_t row = i % COUNT(rows);
-		enum verifier_answer answer = verifier_check(
-		    &source, span_str(rows[row].account), span_str(rows[row].password));
+		enum verifier_answer answer = check(span_str(rows[row].account),
+		                                    span_str(rows[row].password));
 		if (answer != rows[row].answer) {
 			fail_msg("%s, %s: %d", rows[row].account, rows[row].password, answer);
 		}
@@ -83,16 +99,12 @@ static void answers(void **state)
 static void the_cache_knows_no_old_password(void **state)
 {
 	(void)state;
-	assert_int_equal(verifier_check(&source, SPAN_LIT("alice"), SPAN_LIT("correct")),
-	                 VERIFIER_RIGHT);
+	assert_int_equal(check(SPAN_LIT("alice"), SPAN_LIT("correct")), VERIFIER_RIGHT);
 	set_password(SPAN_LIT("alice"), SPAN_LIT("another"));
-	assert_int_equal(verifier_check(&source, SPAN_LIT("alice"), SPAN_LIT("correct")),
-	                 VERIFIER_WRONG);
-	assert_int_equal(verifier_check(&source, SPAN_LIT("alice"), SPAN_LIT("another")),
-	                 VERIFIER_RIGHT);
-	verifier_cache_reset();
-	assert_int_equal(verifier_check(&source, SPAN_LIT("alice"), SPAN_LIT("another")),
-	                 VERIFIER_RIGHT);
+	assert_int_equal(check(SPAN_LIT("alice"), SPAN_LIT("correct")), VERIFIER_WRONG);
+	assert_int_equal(check(SPAN_LIT("alice"), SPAN_LIT("another")), VERIFIER_RIGHT);
+	success_reset();
+	assert_int_equal(check(SPAN_LIT("alice"), SPAN_LIT("another")), VERIFIER_RIGHT);
 }
 
 /* A login that the cache knows is one only while the account is there to be read. */
@@ -101,34 +113,67 @@ static void the_store_is_asked_each_time(void **state)
 	(void)state;
 	struct span name = SPAN_LIT("carol");
 	set_password(name, SPAN_LIT("correct"));
-	assert_int_equal(verifier_check(&source, name, SPAN_LIT("correct")), VERIFIER_RIGHT);
+	assert_int_equal(check(name, SPAN_LIT("correct")), VERIFIER_RIGHT);
 	struct store_txn *txn = store_begin_write(source.store, NULL);
 	store_put(txn, STORE_ACCOUNT, name, SPAN_LIT("\xff"));
 	assert_int_equal(store_commit(txn, NULL), STORE_OK);
-	assert_int_equal(verifier_check(&source, name, SPAN_LIT("correct")),
-	                 VERIFIER_UNREADABLE);
+	assert_int_equal(check(name, SPAN_LIT("correct")), VERIFIER_UNREADABLE);
 	txn = store_begin_write(source.store, NULL);
 	assert_int_equal(account_delete(txn, name), STORE_OK);
 	assert_int_equal(store_commit(txn, NULL), STORE_OK);
-	assert_int_equal(verifier_check(&source, name, SPAN_LIT("correct")), VERIFIER_WRONG);
+	assert_int_equal(check(name, SPAN_LIT("correct")), VERIFIER_WRONG);
 }
 
+/* What does a verifier tell, that of somebody, and that of nobody? */
 static void nobody_looks_like_somebody(void **state)
 {
 	(void)state;
-	struct buf real = { .cap = SECRET_VERIFIER_MAX };
-	struct buf fake = { .cap = SECRET_VERIFIER_MAX };
-	struct buf again = { .cap = SECRET_VERIFIER_MAX };
-	assert_true(verifier_find(&source, SPAN_LIT("bob"), &real));
-	assert_true(verifier_find(&source, SPAN_LIT("eve"), &fake));
-	assert_true(verifier_find(&source, SPAN_LIT("eve"), &again));
-	assert_int_equal(real.len, fake.len);
-	assert_true(span_eq(buf_span(&fake), buf_span(&again)));
-	verifier_forget(&real);
-	verifier_forget(&fake);
-	verifier_forget(&again);
-	assert_false(verifier_find(&source, SPAN_LIT("damaged"), &real));
-	assert_int_equal(real.len, 0);
+	static const char *const names[] = { "bob", "eve", "eve", "none", "hashed" };
+	for (enum secret_hash hash = 0; hash < SECRET_HASHES; hash++) {
+		struct buf verifiers[COUNT(names)];
+		for (size_t i = 0; i < COUNT(names); i++) {
+			verifiers[i] = (struct buf){ .cap = SECRET_VERIFIER_MAX };
+			assert_true(
+			    verifier_find(&source, span_str(names[i]), hash, &verifiers[i]));
+			assert_int_equal(verifiers[i].len, verifiers[0].len);
+			/* one, of the hash that was asked for */
+			assert_true(span_eq(secret_verifier_of(buf_span(&verifiers[i]), hash),
+			                    buf_span(&verifiers[i])));
+		}
+		assert_true(span_eq(buf_span(&verifiers[1]), buf_span(&verifiers[2])));
+		assert_false(span_eq(buf_span(&verifiers[1]), buf_span(&verifiers[3])));
+		for (size_t i = 0; i < COUNT(names); i++) {
+			verifier_forget(&verifiers[i]);
+		}
+		struct buf none = { .cap = SECRET_VERIFIER_MAX };
+		assert_false(verifier_find(&source, SPAN_LIT("damaged"), hash, &none));
+		assert_int_equal(none.len, 0);
+	}
+}
+
+/* With the right password only, again while nobody has stored them, and they are good ones. */
+static void a_hash_becomes_verifiers(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *password;
+		enum verifier_answer answer;
+	} rows[] = {
+		{ "wrong", VERIFIER_WRONG },
+		{ "correct horse", VERIFIER_RIGHT },
+		{ "correct horse", VERIFIER_RIGHT },
+		{ "", VERIFIER_WRONG },
+	};
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		struct span password = span_str(rows[i].password);
+		struct buf fresh = { .cap = SECRET_VERIFIER_MAX };
+		assert_int_equal(verifier_check(&source, SPAN_LIT("hashed"), password, &fresh),
+		                 rows[i].answer);
+		assert_int_equal(fresh.len > 0, rows[i].answer == VERIFIER_RIGHT);
+		assert_int_equal(secret_verifier_check(buf_span(&fresh), password),
+		                 rows[i].answer == VERIFIER_RIGHT);
+		buf_done(&fresh);
+	}
 }
 
 int main(void)
@@ -138,6 +183,7 @@ int main(void)
 		cmocka_unit_test(the_cache_knows_no_old_password),
 		cmocka_unit_test(the_store_is_asked_each_time),
 		cmocka_unit_test(nobody_looks_like_somebody),
+		cmocka_unit_test(a_hash_becomes_verifiers),
 	};
 	return cmocka_run_group_tests_name("verifier", tests, open_store, close_store);
 }
