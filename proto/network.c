@@ -119,10 +119,15 @@ bool network_any_contains(const struct network *networks, size_t n,
 	return false;
 }
 
-struct network network_around(const unsigned char address[NETWORK_ADDRESS_BYTES])
+struct network network_cut(const unsigned char address[NETWORK_ADDRESS_BYTES], unsigned bits)
 {
-	struct network network = { .bits = is_v4(address) ? AROUND_V4 : AROUND_V6 };
+	struct network network = { .bits = bits };
 	memcpy(network.address, address, sizeof network.address);
 	cut(&network);
 	return network;
+}
+
+struct network network_around(const unsigned char address[NETWORK_ADDRESS_BYTES])
+{
+	return network_cut(address, is_v4(address) ? AROUND_V4 : AROUND_V6);
 }

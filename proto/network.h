@@ -26,6 +26,8 @@ bool network_contains(const struct network *network,
                       const unsigned char address[NETWORK_ADDRESS_BYTES]);
 bool network_any_contains(const struct network *networks, size_t n,
                           const unsigned char address[NETWORK_ADDRESS_BYTES]);
+/* The network of so many bits around an address. */
+struct network network_cut(const unsigned char address[NETWORK_ADDRESS_BYTES], unsigned bits);
 /* What one holder is likely to have: the IPv4 /24 or the IPv6 /48 around an address. */
 struct network network_around(const unsigned char address[NETWORK_ADDRESS_BYTES]);
 
