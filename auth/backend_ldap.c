@@ -274,12 +274,15 @@ static bool start_tls(struct session *s)
 static bool install_tls(struct session *s)
 {
 	char *why = NULL;
-	int code = ldap_install_tls(s->ld);
-	if (code == LDAP_SUCCESS) {
+	if (ldap_install_tls(s->ld) == LDAP_SUCCESS) {
 		return true;
 	}
 	ldap_get_option(s->ld, LDAP_OPT_DIAGNOSTIC_MESSAGE, &why);
-	unable(s, "TLS", why && *why ? why : ldap_err2string(code));
+	/* GnuTLS has no word for what libldap itself has against a certificate. */
+	bool nameless = !why || !*why || strstr(why, "unknown error");
+	unable(s, "TLS",
+	       nameless ? "the certificate is not for this name, or not signed by ldap_ca"
+	                : why);
 	ldap_memfree(why);
 	return false;
 }
