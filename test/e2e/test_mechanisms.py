@@ -62,8 +62,6 @@ def test_tls_1_2_binds_as_well(daemon):
         raw.ehlo()
         bound = dict(gs2="p=tls-server-end-point,,", binding=end_point(raw))
         assert Scram("SCRAM-SHA-256-PLUS", **bound).login(raw).startswith("235")
-    # gsasl's own exporter, and TLS 1.2 without a session hash would have none (RFC 9266 2)
-    assert "\n235 2.7.0" in gsasl(daemon, "SCRAM-SHA-256-PLUS", "--priority=NORMAL:-VERS-ALL:+VERS-TLS1.2")
 
 
 @pytest.mark.parametrize("mechanism", ["SCRAM-SHA-1", "SCRAM-SHA-256"])
