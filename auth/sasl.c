@@ -348,23 +348,35 @@ static void backend_seen(sasl_auxprop_plug_t *plugin, sasl_info_callback_stage_t
 	          strcmp(plugin->name, backend_name(sasl_backend())) == 0;
 }
 
-/* Has Cyrus the plugin for the users, and that the engine? */
+/* To a query without a % the plugin would read before the beginning of its memory; and without
+ * %u all users have one password. */
+static bool sql_is_sane(const struct backend_rules *rules, struct error *error)
+{
+	if (!sasl_sql_engine_is_known()) {
+		error_set(error,
+		          "auth = sql can not be had from \"%.40s\": from sqlite3, mysql and "
+		          "pgsql it can",
+		          rules->sql.engine ? rules->sql.engine : "");
+		return false;
+	}
+	if (!rules->sql.select || !strstr(rules->sql.select, "%u")) {
+		error_set(error, "auth = sql needs a query for the password of %%u");
+		return false;
+	}
+	return true;
+}
+
+/* Has Cyrus the plugin for the users? */
 static bool backend_is_there(struct error *error)
 {
 	bool there = !sasl_cyrus_has_users();
-	if (!there) {
-		auxprop_plugin_info(NULL, backend_seen, &there);
+	if (there) {
+		return true;
 	}
+	auxprop_plugin_info(NULL, backend_seen, &there);
 	if (!there) {
-		error_set(error,
-		          "auth = %s needs a plugin of Cyrus SASL that is not in %s, or does "
-		          "not take its settings",
+		error_set(error, "auth = %s needs a plugin of Cyrus SASL that is not in %s",
 		          backend_name(sasl_backend()), GATEPOST_SASL_PLUGINS);
-	} else if (sasl_backend() == BACKEND_SQL && !sasl_sql_engine_is_known()) {
-		error_set(error,
-		          "auth = sql: no engine \"%.40s\": sqlite3, mysql and pgsql are",
-		          sasl_site.backend->sql.engine ? sasl_site.backend->sql.engine : "");
-		there = false;
 	}
 	return there;
 }
@@ -411,7 +423,8 @@ bool sasl_open(const struct sasl_rules *rules, struct error *error)
 	};
 	if (!copy_name(sasl_site.hostname, rules->hostname, error) ||
 	    !copy_name(sasl_site.domain, rules->domain, error) ||
-	    !offer_all(rules->mechanisms, error)) {
+	    !offer_all(rules->mechanisms, error) ||
+	    (sasl_backend() == BACKEND_SQL && !sql_is_sane(sasl_site.backend, error))) {
 		return false;
 	}
 	snprintf(lists.iterations, sizeof lists.iterations, "%u", rules->iterations);

@@ -245,8 +245,7 @@ static bool may_go_on(struct sasl_attempt *attempt, const struct span *message)
 		return true;
 	}
 	attempt->heard = message->len > 0; /* to an empty one Cyrus may ask again */
-	if (sasl_cyrus_has_users() && !sasl_users_are_there()) {
-		sasl_attempt_break(attempt, "the users' file can not be read");
+	if (sasl_cyrus_has_users() && !sasl_users_are_there(attempt)) {
 		return false;
 	}
 	if (!binding_is_good(attempt, *message)) {

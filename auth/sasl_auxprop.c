@@ -11,6 +11,8 @@
 #define VERIFIER "*authPassword"
 #define PASSWORD "*" SASL_AUX_PASSWORD_PROP
 
+#define SQL_PAUSE 5000 /* ms */
+
 /* ---- our plugin ---- */
 
 static struct propval value_of(const sasl_server_params_t *params, const char *name)
@@ -137,19 +139,30 @@ static bool is_engine(const char *name)
 	return span_eq_nocase(span_str(sasl_site.backend->sql.engine), span_str(name));
 }
 
-/* Of any other the plugin says one line to the log, and crashes when it is asked. */
+/* Of any other the plugin tells the log alone. */
 bool sasl_sql_engine_is_known(void)
 {
 	return is_engine("sqlite3") || is_engine("mysql") || is_engine("pgsql");
 }
 
-bool sasl_users_are_there(void)
+/* The file that must be there; NULL: none. */
+static const char *users_file(void)
 {
 	if (sasl_backend() == BACKEND_SASLDB) {
-		return access(or_empty(sasl_site.backend->sasldb), R_OK) == 0;
+		return or_empty(sasl_site.backend->sasldb);
 	}
-	return !is_engine("sqlite3") ||
-	       access(or_empty(sasl_site.backend->sql.database), R_OK) == 0;
+	return is_engine("sqlite3") ? or_empty(sasl_site.backend->sql.database) : NULL;
+}
+
+bool sasl_users_are_there(struct sasl_attempt *attempt)
+{
+	const char *file = users_file();
+	if (file && access(file, R_OK) != 0) {
+		sasl_attempt_break(attempt, "the users' file can not be read");
+	} else if (attempt->now < sasl_site.sql_again) {
+		sasl_attempt_break(attempt, "the users' database did not answer lately");
+	}
+	return !attempt->broken;
 }
 
 /* The plugin writes ' as \' into its query: to SQLite that ends the text, and what follows is
@@ -183,8 +196,11 @@ int sasl_attempt_log(void *context, int level, const char *message)
 	if (starts(message, statement)) {
 		attempt->sql_serious = starts(message + sizeof statement - 1,
 		                              SASL_AUX_PASSWORD_PROP " ");
+	} else if (level == SASL_LOG_ERR && starts(message, "sql plugin c")) { /* connect */
+		attempt->sql_failed = true;
+		sasl_site.sql_again = attempt->now + SQL_PAUSE;
 	} else if (level == SASL_LOG_ERR) {
-		attempt->sql_failed |= attempt->sql_serious || starts(message, "sql plugin c");
+		attempt->sql_failed |= attempt->sql_serious;
 	} else if (level == SASL_LOG_DEBUG) {
 		attempt->sql_failed |= attempt->sql_serious && starts(message, "sql plugin: ");
 	}

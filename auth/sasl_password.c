@@ -166,8 +166,7 @@ static enum verdict leave_to_cyrus(struct sasl_attempt *attempt, struct span pas
 	    (sasl_backend() == BACKEND_SQL && !sasl_sql_may_ask(name))) {
 		return WRONG;
 	}
-	if (!sasl_users_are_there()) {
-		sasl_attempt_blame(attempt, "the users' file can not be read");
+	if (!sasl_users_are_there(attempt)) {
 		return BROKEN;
 	}
 	attempt->by_cyrus = true;

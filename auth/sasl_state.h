@@ -43,6 +43,7 @@ struct sasl_site {
 	char hostname[ADDRESS_DOMAIN_MAX + 1];
 	char domain[ADDRESS_DOMAIN_MAX + 1];
 	bool plus_is_offered;
+	_Atomic int64_t sql_again; /* T until which the database is left alone */
 };
 extern struct sasl_site sasl_site;
 
@@ -130,12 +131,13 @@ int sasl_attempt_option(void *context, const char *plugin, const char *option,
                         const char **value_out, unsigned *len_out);
 /* SASL_CB_LOG of an attempt: the sql plugin says only here that a query failed. */
 int sasl_attempt_log(void *context, int level, const char *message);
-/* Is the file there that sasldb or SQLite is to read? To both a missing one is one without
- * users; SQLite even makes it. */
-bool sasl_users_are_there(void);
+/* May sasldb or the database be asked now? Else the attempt is broken. To both sasldb and
+ * SQLite a missing file is one without users, SQLite even makes it; and with each connection
+ * that fails the sql plugin loses memory, so it is left alone for a while. */
+bool sasl_users_are_there(struct sasl_attempt *attempt);
 /* May the name be put into an SQL query? */
 bool sasl_sql_may_ask(struct span name);
-/* Has the sql plugin this engine? Its message at start, and what it would do then. */
+/* Has the sql plugin this engine? */
 bool sasl_sql_engine_is_known(void);
 
 /* sasl_server_plug_init_t. */
