@@ -4,6 +4,7 @@
 #include <time.h>
 
 #include "server/log.h"
+#include "server/screening.h"
 #include "server/suspension.h"
 #include "store/queue.h"
 
@@ -19,21 +20,21 @@ static json_t *status_row(struct server *server, const struct state *state)
 {
 	const struct delivery_status *delivery = &state->delivery;
 	int64_t up = (int64_t)time(NULL) - server->started_wall / 1000;
-	return json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:s, s:I, "
-	                 "s:I, s:I, s:I, s:I, s:I}",
-	                 "version", GATEPOST_VERSION, "uptime", (json_int_t)up, "connections",
-	                 (json_int_t)census_connections(server->census), "queued",
-	                 (json_int_t)state->queue.entries, "queued_bytes",
-	                 (json_int_t)state->queue.bytes, "in_flight",
-	                 (json_int_t)delivery->in_flight, "links", (json_int_t)delivery->links,
-	                 "relayed", (json_int_t)delivery->relayed, "deferred",
-	                 (json_int_t)delivery->deferred, "failed", (json_int_t)delivery->failed,
-	                 "smarthost", delivery->smarthost_down ? "down" : "up", "reason",
-	                 delivery->reason, "retry_in", (json_int_t)(delivery->retry_in / 1000),
-	                 "store_bytes", (json_int_t)store_live_bytes(server->store),
-	                 "store_size", (json_int_t)store_size(server->store), "log_dropped",
-	                 (json_int_t)log_dropped(), "suspended", (json_int_t)state->suspended,
-	                 "notices_undelivered", (json_int_t)state->undelivered);
+	return json_pack(
+	    "{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:s, s:I, "
+	    "s:I, s:I, s:I, s:I, s:I, s:I}",
+	    "version", GATEPOST_VERSION, "uptime", (json_int_t)up, "connections",
+	    (json_int_t)census_connections(server->census), "queued",
+	    (json_int_t)state->queue.entries, "queued_bytes", (json_int_t)state->queue.bytes,
+	    "in_flight", (json_int_t)delivery->in_flight, "links", (json_int_t)delivery->links,
+	    "relayed", (json_int_t)delivery->relayed, "deferred",
+	    (json_int_t)delivery->deferred, "failed", (json_int_t)delivery->failed, "smarthost",
+	    delivery->smarthost_down ? "down" : "up", "reason", delivery->reason, "retry_in",
+	    (json_int_t)(delivery->retry_in / 1000), "store_bytes",
+	    (json_int_t)store_live_bytes(server->store), "store_size",
+	    (json_int_t)store_size(server->store), "log_dropped", (json_int_t)log_dropped(),
+	    "suspended", (json_int_t)state->suspended, "notices_undelivered",
+	    (json_int_t)state->undelivered, "shut_out", (json_int_t)screening_count(server));
 }
 
 /* The first thing that needs the admin; false with it. */
@@ -70,7 +71,7 @@ bool command_status(struct command_call *call)
 	    call, COMMAND_CARD,
 	    "version uptime connections queued queued_bytes in_flight links relayed "
 	    "deferred failed smarthost reason retry_in suspended notices_undelivered "
-	    "store_bytes store_size log_dropped");
+	    "shut_out store_bytes store_size log_dropped");
 	call->emit(call->context, status_row(call->server, &state));
 	return result == STORE_OK ? judge(call, &state)
 	                          : command_fail(call, "the queue can not be read");

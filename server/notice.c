@@ -5,6 +5,7 @@
 
 #include "proto/address.h"
 #include "proto/dsn.h"
+#include "server/notice_event.h"
 #include "server/notice_facts.h"
 #include "store/body.h"
 
@@ -300,12 +301,67 @@ static void write_notice(const struct config *config, const struct secret_key *k
 	secret_cleanse(token, sizeof token);
 }
 
+/* ---- notices about logins ---- */
+
+static struct span write_event_id(const struct queue_entry *entry, struct notice_facts *facts)
+{
+	char id[QUEUE_ID_TEXT];
+	queue_id_write(entry->id, id);
+	return notice_facts_text(facts, "event.%s.%lld", id,
+	                         (long long)(entry->accepted_wall / 1000));
+}
+
+static void add_event(const struct config *config, const struct notice_event *event,
+                      struct span evidence, struct notice_facts *facts)
+{
+	static const char *const hints[] = { "screen", "account", "unknown", "backend" };
+	notice_facts_add(facts, "what", span_str(event->what));
+	notice_facts_add(facts, "evidence", evidence);
+	notice_facts_add(facts, "did", span_str(event->did));
+	notice_facts_add(facts, "hostname", span_str(config->hostname));
+	for (size_t i = 0; i < COUNT(hints); i++) {
+		bool is = span_eq(span_str(hints[i]), span_str(event->hint));
+		notice_facts_add(facts, hints[i], is ? SPAN_LIT("yes") : SPAN_NONE);
+	}
+}
+
+/* Its note says all: nothing is read, and no answer counts. */
+static enum store_result write_event(const struct config *config,
+                                     const struct queue_entry *entry, int64_t wall,
+                                     struct buf *out)
+{
+	struct notice_facts facts = { .nvalues = 0 };
+	struct buf body = { .cap = NOTICE_MAX };
+	struct span note = entry->note;
+	const struct notice_event *event = notice_event_of(&note);
+	arena_init(&facts.arena, NOTICE_FACTS_ARENA);
+	add_event(config, event, note, &facts);
+	notice_text_fill(notice_template_event, facts.value, facts.nvalues, &body);
+	const struct notice_message message = {
+		.hostname = config->hostname,
+		.from = span_str(config->notice_from),
+		.to = write_recipients(entry, &facts),
+		.subject = span_str(event->subject),
+		.id = write_event_id(entry, &facts),
+		.seconds = wall / 1000,
+		.body = buf_span(&body),
+	};
+	notice_text_message(&message, out);
+	bool failed = body.failed || out->failed || facts.failed;
+	buf_done(&body);
+	notice_facts_done(&facts);
+	return failed ? STORE_FAILED : STORE_OK;
+}
+
 enum store_result notice_write(const struct config *config, const struct secret_key *key,
                                const struct queue_entry *entry, struct store_txn *txn,
                                int64_t wall, struct buf *out)
 {
 	struct notice_facts facts;
 	assert(entry->kind != QUEUE_MAIL);
+	if (entry->kind == QUEUE_NOTICE_EVENT) {
+		return write_event(config, entry, wall, out);
+	}
 	enum store_result result = notice_facts_read(&facts, config, entry->incident, txn);
 	if (result == STORE_OK) {
 		write_notice(config, key, entry, wall, &facts, out);

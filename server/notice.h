@@ -25,8 +25,8 @@ enum store_result notice_report(const struct config *config, const struct queue_
  * Writes the notice that `entry` (of a kind other than QUEUE_MAIL) stands for, as a whole
  * message: From notice_from, To all its recipients, Auto-Submitted: auto-generated, Reply-To
  * with the token (QUEUE_NOTICE_SUSPENDED only, unless a reply would not count), its own
- * Message-ID. Reads incident, ledger and queue in `txn`. NOT_FOUND: the incident is gone;
- * nothing is to be sent.
+ * Message-ID. Reads incident, ledger and queue in `txn` (QUEUE_NOTICE_EVENT: nothing).
+ * NOT_FOUND: the incident is gone; nothing is to be sent.
  */
 enum store_result notice_write(const struct config *config, const struct secret_key *key,
                                const struct queue_entry *entry, struct store_txn *txn,

@@ -13,7 +13,7 @@
 
 /* etc/notices, built in. */
 extern const char notice_template_suspended[], notice_template_ended[],
-    notice_template_ignored[];
+    notice_template_ignored[], notice_template_event[];
 
 /* What stands for {name}. An empty text is none. */
 struct notice_value {

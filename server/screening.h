@@ -21,8 +21,8 @@ bool screening_admits(struct server *server, const unsigned char address[16]);
 /* May this account be tried from there (else 454)? `account`, `address` and `guess` as in
  * screen_try; its `now` is set here. */
 bool screening_may_try(struct server *server, struct screen_try *attempt);
-/* A refused login, with what is to be logged about it: returns the ms by which the answer is
- * to be held back. */
+/* A refused login; a block, or a guard, that begins with it is carried out. Returns the ms by
+ * which the answer is to be held back. */
 int64_t screening_failed(struct server *server, struct screen_try *attempt);
 void screening_good(struct server *server, struct screen_try *attempt);
 
@@ -35,15 +35,25 @@ enum screening_alarm {
 	SCREENING_BACKEND,         /* the back end can not be asked */
 	SCREENING_ALARMS,
 };
+/* The word by which the note of a notice begins: "block", "backend"; an LF and the evidence
+ * follow. */
+const char *screening_alarm_word(enum screening_alarm alarm);
 /* `evidence`: a sentence or two for people; bytes from outside are made harmless when it is
  * rendered. */
 void screening_alarm(struct server *server, enum screening_alarm alarm, struct span evidence);
 
+/* An account's name as it may be written down: people type passwords into the wrong field, so
+ * one that no account has is a digest, by which the same one is known again. `text` is what the
+ * answer may point to. */
+#define SCREENING_NAME_TEXT 32
+struct span screening_name(struct server *server, struct span account,
+                           char text[SCREENING_NAME_TEXT]);
+
 /* The admin's; any thread that may block. False: no room; not there. */
 bool screening_add(struct server *server, const struct network *network, int64_t until);
 bool screening_remove(struct server *server, const struct network *network);
-void screening_walk(struct server *server,
-                    void (*each)(void *context, const struct screen_block *block),
-                    void *context);
+/* The blocks in force, in a copy that the caller frees; NULL without memory. */
+struct screen_block *screening_list(struct server *server, size_t *n_out);
+size_t screening_count(struct server *server);
 
 #endif

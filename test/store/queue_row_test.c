@@ -29,6 +29,7 @@ static void round_trip(void **state)
 		notice_entry(QUEUE_NOTICE_SUSPENDED),
 		notice_entry(QUEUE_NOTICE_ENDED),
 		notice_entry(QUEUE_NOTICE_IGNORED),
+		notice_entry(QUEUE_NOTICE_EVENT),
 		{ .kind = QUEUE_NOTICE_SUSPENDED, .state = QUEUE_HELD, .incident = 3 },
 	};
 	(void)state;
@@ -96,7 +97,9 @@ static void kinds(void **state)
 		{ QUEUE_NOTICE_ENDED, 1, STORE_DAMAGED },
 		{ QUEUE_NOTICE_IGNORED, 0, STORE_OK },
 		{ QUEUE_NOTICE_IGNORED, UINT64_MAX, STORE_DAMAGED },
-		{ QUEUE_NOTICE_IGNORED + 1, 0, STORE_DAMAGED },
+		{ QUEUE_NOTICE_EVENT, 0, STORE_OK },
+		{ QUEUE_NOTICE_EVENT, 1, STORE_DAMAGED },
+		{ QUEUE_NOTICE_EVENT + 1, 0, STORE_DAMAGED },
 		{ 255, 0, STORE_DAMAGED },
 	};
 	(void)state;
@@ -112,7 +115,7 @@ static void kinds(void **state)
 		arena_init(&arena, QUEUE_ENTRY_MAX);
 		assert_true(queue_pack(&entry, &row));
 		assert_int_equal(queue_unpack_row(buf_span(&row), &arena, &out), table[i].want);
-		bool known = table[i].kind <= QUEUE_NOTICE_IGNORED;
+		bool known = table[i].kind <= QUEUE_NOTICE_EVENT;
 		assert_int_equal(queue_read_head(buf_span(&row), &head), known);
 		arena_done(&arena);
 		buf_done(&row);
