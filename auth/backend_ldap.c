@@ -11,57 +11,13 @@
 
 #include <ctype.h>
 #include <ldap.h>
-#include <malloc.h>
 #include <openldap.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 
 #define FILTER_MAX     4096
 #define MESSAGE_MAX    (1024 * 1024) /* bytes of a PDU */
 #define REFERENCES_MAX 64            /* Active Directory sends three at its root */
-
-/* ---- memory ---- */
-
-/* libldap frees what it has sent as it is, and a bind holds the password. */
-static void clean_free(void *memory, void *context)
-{
-	(void)context;
-	if (memory) {
-		secret_cleanse(memory, malloc_usable_size(memory));
-		free(memory);
-	}
-}
-
-static void *clean_malloc(ber_len_t size, void *context)
-{
-	(void)context;
-	return malloc(size);
-}
-
-static void *clean_calloc(ber_len_t count, ber_len_t size, void *context)
-{
-	(void)context;
-	return calloc(count, size);
-}
-
-static void *clean_realloc(void *memory, ber_len_t size, void *context)
-{
-	void *fresh = malloc(size);
-	if (fresh && memory) {
-		size_t had = malloc_usable_size(memory);
-		memcpy(fresh, memory, had < size ? had : size);
-		clean_free(memory, context);
-	}
-	return fresh;
-}
-
-static void set_memory(void)
-{
-	BerMemoryFunctions functions = { clean_malloc, clean_calloc, clean_realloc,
-		                         clean_free };
-	ber_set_option(NULL, LBER_OPT_MEMORY_FNS, &functions);
-}
 
 /* ---- text ---- */
 
@@ -188,6 +144,30 @@ static Sockbuf_IO over_wire = {
 	io_setup, io_nothing, io_control, io_read, io_write, io_nothing
 };
 
+/* On top of all, TLS too: libldap keeps a request until it is answered and then frees it as it
+ * is, with the password of a bind in it. What has been sent is wiped where it lies. */
+static ber_slen_t wipe_write(Sockbuf_IO_Desc *desc, void *from, ber_len_t size)
+{
+	ber_slen_t sent = LBER_SBIOD_WRITE_NEXT(desc, from, size);
+	if (sent > 0) {
+		secret_cleanse(from, (size_t)sent);
+	}
+	return sent;
+}
+
+static ber_slen_t wipe_read(Sockbuf_IO_Desc *desc, void *to, ber_len_t size)
+{
+	return LBER_SBIOD_READ_NEXT(desc, to, size);
+}
+
+static int wipe_control(Sockbuf_IO_Desc *desc, int option, void *argument)
+{
+	return LBER_SBIOD_CTRL_NEXT(desc, option, argument);
+}
+
+static Sockbuf_IO wiping = { io_setup,  io_nothing, wipe_control,
+	                     wipe_read, wipe_write, io_nothing };
+
 struct session {
 	const struct backend_rules *rules;
 	const struct backend_question *question;
@@ -303,6 +283,7 @@ static bool carry(struct session *s)
 	return ldap_get_option(s->ld, LDAP_OPT_SOCKBUF, &socket) == 0 &&
 	       ber_sockbuf_add_io(socket, &over_wire, LBER_SBIOD_LEVEL_PROVIDER, &s->wire) ==
 	           0 &&
+	       ber_sockbuf_add_io(socket, &wiping, LBER_SBIOD_LEVEL_APPLICATION, NULL) == 0 &&
 	       ber_sockbuf_ctrl(socket, LBER_SB_OPT_SET_MAX_INCOMING, &most) == 1;
 }
 
@@ -550,12 +531,10 @@ enum backend_answer backend_ask_ldap(const struct backend_rules *rules,
                                      const struct backend_question *question,
                                      struct buf *name_out, struct error *error)
 {
-	static pthread_once_t once = PTHREAD_ONCE_INIT;
 	struct wire whole = { .fd = -1, .deadline = wire_now() + rules->timeout };
 	struct span list = span_str(rules->ldap.uri);
 	enum backend_answer answer = BACKEND_UNAVAILABLE;
 	bool settled = false;
-	pthread_once(&once, set_memory);
 	error_set(error, "ldap_uri: names no server");
 	for (int64_t n = count_uris(list); n > 0 && !settled; n--) {
 		char *uri = next_uri(&list);

@@ -192,11 +192,11 @@ access to * by dn.exact="%(searcher)s" read by * none
         return self
 
     def user(self, name, password=PASSWORD, *lines):
-        """`name` as alice@example.org: its uid, its account name at Windows, and two addresses."""
+        """`name` as alice@example.org: its uid, its account name at Windows, and an address; `lines`: more addresses."""
         uid, _, domain = name.partition("@")
         return self.entry("uid=%s,%s" % (uid, self.base), "objectClass: inetOrgPerson", "objectClass: adUser", "cn: " + uid,
                           "sn: " + uid, "uid: " + uid, "sAMAccountName: " + uid,
-                          "userPrincipalName: %s@corp.example.org" % uid, "mail: " + name, "userPassword: " + password, *lines)
+                          "userPrincipalName: %s@corp.example.org" % uid, "mail: " + name, *lines, "userPassword: " + password)
 
     def start(self):
         self.write("data.ldif", "\n".join(self.entries))
