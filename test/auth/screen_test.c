@@ -91,19 +91,33 @@ static struct network network(const char *text)
 	return network;
 }
 
-static const char *text_of(const char *format, unsigned n)
+/* An account, an address, an address in a network of its own, by number. */
+static struct name {
+	char text[64];
+} user(unsigned n)
 {
-	static char texts[4][64];
-	static unsigned next;
-	char *text = texts[next++ % 4];
-	snprintf(text, sizeof texts[0], format, n / 250 / 250, n / 250 % 250, n % 250 + 1);
-	return text;
+	struct name name;
+	snprintf(name.text, sizeof name.text, "user%u@example.org", n);
+	return name;
 }
 
-/* An account, an address, an address in a network of its own, by number. */
-#define USER(n)   text_of("user%u-%u-%u@example.org", n)
-#define ANYONE(n) text_of("198.%u.%u.%u", n)
-#define FAR(n)    text_of("%u.%u.%u.9", (n) + 100 * 250 * 250)
+static struct name anyone(unsigned n)
+{
+	struct name name;
+	snprintf(name.text, sizeof name.text, "198.51.%u.%u", n / 250, n % 250);
+	return name;
+}
+
+static struct name far(unsigned n)
+{
+	struct name name;
+	snprintf(name.text, sizeof name.text, "100.%u.%u.9", n / 250, n % 250);
+	return name;
+}
+
+#define USER(n)   user(n).text
+#define ANYONE(n) anyone(n).text
+#define FAR(n)    far(n).text
 
 /* ---- who is blocked, and who is not ---- */
 
