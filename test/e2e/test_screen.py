@@ -8,6 +8,7 @@ import pytest
 
 from harness import Gatepost, PASSWORD, Sink, free_port
 from raw import Raw, b64
+from test_fail2ban import found
 
 SETTINGS = 'postmaster = { "postmaster@example.org" }\nconnections_per_network = 1000\nconnections = 1000\n'
 OWNER = "127.0.0.1"
@@ -77,7 +78,7 @@ def wait_notice(daemon, sink, subject):
     return found[0].decode()
 
 
-def test_au13_a_spray_from_one_address(daemon, sink):
+def test_au13_a_spray_from_one_address(daemon, sink, tmp_path):
     assert attempt(daemon, OWNER, "alice", PASSWORD).startswith("235")
     guesser = "127.3.3.3"
     begun = time.monotonic()
@@ -87,6 +88,7 @@ def test_au13_a_spray_from_one_address(daemon, sink):
     assert time.monotonic() - begun > 5  # those before were held back
     block, = daemon.events("event=screen-block ")
     assert re.search(r"client_ip=127\.3\.3\.3 network=127\.3\.3\.3 reason=spray failures=\d+ accounts=\d+ until=\S+Z$", block), block
+    assert found(tmp_path, [block], "normal") == [guesser]  # by fail2ban
     row, = daemon.ctl("screen", "list", rows=True)
     assert row["network"] == guesser and row["by"] == "screen"
     assert daemon.status()["shut_out"] == 1
