@@ -6,6 +6,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import time
 import uuid
 
 import pytest
@@ -74,12 +75,20 @@ class BackEnd:
                 self.process.wait(20)
             except subprocess.TimeoutExpired:
                 pass
+            self.wait_gone()
+            self.process.wait()
+            self.process = None
+
+    def wait_gone(self):
+        """Killed, all of them: a child that is late would take the socket of the next instance away."""
+        end = time.monotonic() + 5  # where nobody reaps orphans they stay in the table
+        while time.monotonic() < end:
             try:
                 self.signal(signal.SIGKILL)
             except ProcessLookupError:
-                pass
-            self.process.wait()
-            self.process = None
+                return
+            self.process.poll()
+            time.sleep(0.01)
 
     def done(self):
         self.stop()

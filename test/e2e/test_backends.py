@@ -89,7 +89,7 @@ def test_a_day_with(kind, site):
         assert here.login("alice", "wrong").startswith("454 4.7.0")
         here.daemon.wait_log("event=auth-unavailable", 2)
         here.back_end.start()
-        assert here.login("alice").startswith("235")
+        assert here.login("alice").startswith("235"), here.daemon.log()[-2000:]
 
 
 @pytest.mark.parametrize("kind", (Sasldb, Sqlite))
@@ -361,3 +361,27 @@ def test_au17_no_copy_stays(kind, site):
     wait_until(lambda: here.daemon.status()["connections"] == 0, "all sessions gone")
     found = copies(here.daemon.process, [form for word in (right, wrong) for form in forms(word)])
     assert not any(found.values()), found
+
+
+# ---- believed, and known ----
+
+def test_believed_for_a_minute(site):
+    """A printer logs in for each page: the back end is asked once, until forget-login."""
+    here = site(Dovecot, "cache_time = 60s").users("alice@example.org").start()
+    assert here.login("alice").startswith("235")
+    here.back_end.stop()
+    assert here.login("alice").startswith("235")
+    assert here.login("alice", "wrong").startswith("454")
+    here.daemon.ctl("account", "forget-login", "alice")
+    assert here.login("alice").startswith("454 4.7.0")
+
+
+def test_good_and_unknown(site):
+    """454 until the admin knows him; the account's name, not the typed one, is what he must know."""
+    here = site(Slapd, "enrol = known").users("alice@example.org").start()
+    assert here.login("EXAMPLE\\alice").startswith("454 4.7.0")
+    assert here.login("alice", "wrong").startswith("535")
+    assert here.accounts() == []
+    here.daemon.account("alice@example.org", password="not used with this back end")
+    assert here.login("EXAMPLE\\alice").startswith("235")
+    assert here.login("alice", "not used with this back end").startswith("535")
