@@ -102,6 +102,8 @@ struct config {
 	char *ldap_password_file; /* whose first line is backend.ldap.password */
 	char *sql_password_file;  /* the same */
 	char *oauth_secret_file;  /* of oauth.client_secret */
+	char *auth_socket;        /* backend.socket as given; NULL: by the kind */
+	char *ldap_account;       /* backend.ldap.account as given; "": none */
 	char *login_map;          /* a file; NULL: none */
 	struct identity_map map;  /* read from it */
 	enum config_enrol enrol;

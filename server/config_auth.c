@@ -45,13 +45,10 @@ static bool derive_backend(struct config_load *load)
 	backend->sql.engine = engines[config->sql_engine];
 	backend->ldap.starttls = config->ldap_starttls;
 	backend->realms = config->auth_realms;
-	if (!backend->socket) {
-		bool dovecot = backend->kind == BACKEND_DOVECOT;
-		backend->socket = dovecot ? "/run/dovecot/auth-client" : "/run/saslauthd/mux";
-	}
-	if (backend->ldap.account && !backend->ldap.account[0]) {
-		backend->ldap.account = NULL;
-	}
+	const char *usual = backend->kind == BACKEND_DOVECOT ? "/run/dovecot/auth-client"
+	                                                     : "/run/saslauthd/mux";
+	backend->socket = config->auth_socket ? config->auth_socket : usual;
+	backend->ldap.account = config->ldap_account[0] ? config->ldap_account : NULL;
 	config->map.domain = span_str(config->domain);
 	config->map.fold_details = config_is_external(config);
 	return true;

@@ -140,7 +140,7 @@ bool config_needs_restart(const struct config *old, const struct config *new, ch
 		"oauth_client_id",
 		"oauth_ca",
 	};
-	struct buf keys = { .cap = 512 };
+	struct buf keys = { .cap = 1024 };
 	for (size_t i = 0; i < COUNT(fixed); i++) {
 		struct buf ignored = { .cap = TEXT_MAX };
 		if (write_difference(old, new, fixed[i], &ignored)) {

@@ -126,7 +126,7 @@ const struct config_row config_rows[] = {
 	{ TOP(cache_time), &config_type_duration, AT(cache_time), 0, 1 * MINUTE, "1m",
 	  .sentence =
 	      "How long a right password is believed without asking the back end again." },
-	{ CONFIG_TOP, "auth_socket", &config_type_socket, AT(backend.socket),
+	{ TOP(auth_socket), &config_type_socket, AT(auth_socket),
 	  .derived = "/run/saslauthd/mux or /run/dovecot/auth-client",
 	  .sentence = "The socket of saslauthd or of Dovecot." },
 	{ CONFIG_TOP, "auth_service", &config_type_text, AT(backend.service), 0, 64, "smtp",
@@ -156,8 +156,7 @@ const struct config_row config_rows[] = {
 	  .sentence =
 	      "How: %u is the typed name, %n what is before its @, %d what is behind. The "
 	      "password is checked by a bind as the entry that is found." },
-	{ CONFIG_TOP, "ldap_account", &config_type_text, AT(backend.ldap.account), 0, 100,
-	  "mail",
+	{ TOP(ldap_account), &config_type_text, AT(ldap_account), 0, 100, "mail",
 	  .sentence =
 	      "The attribute that names the account; \"\" is none: the typed name does, "
 	      "by login_map." },

@@ -3,6 +3,8 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "server/wall.h"
+
 #define MECHANISM_MAX 32
 #define RESPONSE_MAX  ((size_t)16 * 1024)
 #define CHALLENGE_MAX ((size_t)16 * 1024)
@@ -38,6 +40,7 @@ struct login *login_new(struct worker *worker, struct config *config,
 	}
 	known.map = &config->map;
 	known.now = store_now(worker->server->store);
+	known.wall = wall_ms();
 	known.cache_time = config->cache_time;
 	login->attempt = sasl_attempt_new(&known);
 	if (!login->attempt) {

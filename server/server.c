@@ -71,7 +71,7 @@ static bool reload(struct server *server, struct error *notes)
 		config_unref(old);
 		return false;
 	}
-	char restart[200] = "";
+	char restart[600] = "";
 	if (config_needs_restart(old, config, restart, sizeof restart)) {
 		error_set(notes, "needs a restart to take effect: %s", restart);
 	} else {

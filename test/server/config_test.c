@@ -199,7 +199,7 @@ static void what_is_taken(void **state)
 		{ "listen r { address = 127.0.0.1 port = 2525 tls = none role = reply peers = "
 		  "{ 127.0.0.0/8, 192.0.2.7, ::1, 2001:DB8::/32, 0.0.0.0/0 } }",
 		  "listen r { address = { \"127.0.0.1\" } port = 2525 tls = none role = reply "
-		  "peers = { \"127.0.0.0/8\", \"192.0.2.7/32\", \"::1/128\", "
+		  "peers = { \"127.0.0.0/8\", \"192.0.2.7\", \"::1\", "
 		  "\"2001:db8::/32\", \"0.0.0.0/0\" } }\n"
 		  "listen submission { address = { \"0.0.0.0\", \"::\" } port = 587 tls = "
 		  "starttls role = submission }\n"
@@ -329,7 +329,10 @@ static void what_needs_a_restart(void **state)
 	(void)state;
 	static const char *const rows[][2] = {
 		{ "", "" },
-		{ "errors = 5 limits = {} domain = b.c", "" },
+		{ "errors = 5 limits = {} login_map = /dev/null enrol = open", "" },
+		{ "domain = b.c mechanisms = PLAIN", "domain, mechanisms" },
+		{ "auth = dovecot auth_socket = /s auth_timeout = 9s",
+		  "auth, auth_socket, auth_timeout" },
 		{ "workers = 2", "workers" },
 		{ "user = mail control = /c data_dir = /d", "data_dir, control, user" },
 		{ "tls { key = /k }", "" },
