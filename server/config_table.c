@@ -139,7 +139,7 @@ const struct config_row config_rows[] = {
 	{ CONFIG_TOP, "sasldb", &config_type_path, AT(backend.sasldb),
 	  .initial = "/etc/sasldb2", .sentence = "auth = sasldb: the file." },
 	{ CONFIG_TOP, "ldap_uri", &config_type_text, AT(backend.ldap.uri), 0, 1000,
-	  .derived = "none", .sample = "ldaps://ldap.example.org",
+	  .derived = "none",
 	  .sentence = "auth = ldap: the server, or several with blanks between." },
 	{ CONFIG_TOP, "ldap_starttls", &config_type_word, AT(ldap_starttls), .initial = "no",
 	  .words = "no|yes", .sentence = "STARTTLS on ldap://." },

@@ -487,7 +487,8 @@ void session_shut_out(struct worker *worker, const struct network *network, bool
 	for (struct session *session = worker->sessions, *next; session; session = next) {
 		next = session->next;
 		bool spared = session->role == CONFIG_ROLE_REPLY || session->device ||
-		              (session->account && !all);
+		              (session->account && !all) ||
+		              screening_admits(worker->server, session->address);
 		if (spared || !network_contains(network, session->address)) {
 			continue;
 		}

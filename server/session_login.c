@@ -6,11 +6,8 @@
 
 #include "server/screening.h"
 #include "server/wall.h"
-#include "store/account.h"
 
-#define EVIDENCE_MAX  ((size_t)1024)
-#define UNKNOWN_BYTES 6 /* of the digest of a name that nobody has */
-#define NAME_TEXT     300
+#define EVIDENCE_MAX ((size_t)1024)
 
 /* ---- TLS ---- */
 
@@ -46,30 +43,6 @@ struct span session_mechanisms(const struct session *session)
 }
 
 /* ---- the log ---- */
-
-/* People type their passwords into the wrong field: a name that no account has is written as a
- * digest, by which the same one is known again. */
-static struct span name_of_tried(const struct session *session,
-                                 const struct sasl_attempt *attempt, char text[NAME_TEXT])
-{
-	struct server *server = session->worker->server;
-	struct span target = sasl_attempt_target(attempt), tried = sasl_attempt_tried(attempt);
-	struct account row;
-	unsigned char digest[SECRET_BYTES];
-	struct store_txn *txn = target.len ? store_begin_read(server->store, NULL) : NULL;
-	bool known = txn && account_get(txn, target, &row) == STORE_OK;
-	store_abort(txn);
-	if (known || !tried.len) {
-		return known ? target : SPAN_NONE;
-	}
-	const struct span parts[] = { SPAN_LIT("unknown"), tried };
-	secret_hmac(&server->key, parts, COUNT(parts), digest);
-	int n = snprintf(text, NAME_TEXT, "unknown:");
-	for (size_t i = 0; i < UNKNOWN_BYTES; i++) {
-		n += snprintf(text + n, NAME_TEXT - (size_t)n, "%02x", digest[i]);
-	}
-	return span_of(text, (size_t)n);
-}
 
 /* fail2ban reads these lines: client_ip first, what a client chose last and quoted. */
 static void log_login(struct session *session, const char *event, const char *reason,
@@ -300,14 +273,14 @@ void session_hurry_login(struct session *session)
 static void login_refused(struct session *session)
 {
 	unsigned char guess[SCREEN_GUESS_BYTES];
-	char text[NAME_TEXT];
+	char text[SCREENING_NAME_TEXT];
 	const struct sasl_attempt *attempt = login_attempt(session->login);
 	struct screen_try attempted = try_of(session, attempt);
 	if (sasl_attempt_guess(attempt, guess)) {
 		attempted.guess = guess;
 	}
 	log_login(session, "auth-fail", sasl_attempt_reason(attempt),
-	          name_of_tried(session, attempt, text));
+	          screening_name(session->worker->server, attempted.account, text));
 	int64_t delay = screening_failed(session->worker->server, &attempted);
 	if (delay > 0) {
 		session->holding = true;
@@ -343,7 +316,7 @@ static void login_no_initial(struct session *session)
  * wrong one. */
 static bool is_guarded(struct session *session, enum sasl_status status)
 {
-	char text[NAME_TEXT];
+	char text[SCREENING_NAME_TEXT];
 	if (status != SASL_MORE && status != SASL_GOOD && status != SASL_REFUSED) {
 		return false;
 	}
@@ -353,7 +326,7 @@ static bool is_guarded(struct session *session, enum sasl_status status)
 		return false;
 	}
 	log_login(session, "auth-guarded", "the account is being guessed",
-	          name_of_tried(session, attempt, text));
+	          screening_name(session->worker->server, attempted.account, text));
 	count_failure(session, REPLY_AUTH_UNAVAILABLE);
 	return true;
 }
