@@ -73,7 +73,7 @@ def run(daemon, kind, path, *options):
 
 @pytest.fixture
 def daemon(tmp_path, sink):
-    daemon = Gatepost(tmp_path, sink.port).start()
+    daemon = Gatepost(tmp_path, sink.port, "limits = {}").start()
     yield daemon
     assert daemon.stop() == 0, daemon.log()[-5000:]
     assert WORD not in daemon.log()

@@ -50,7 +50,7 @@ FROMS = [  # whose name is in it: what every reader takes for the same
     (["From: <@example.org:alice@example.org>"], False),
     (["From: undisclosed:;"], False),
     (["From:"], False),
-    (["From: " + "x" * 1200 + " <alice@example.org>"], False),
+    (["From: " + "x" * 900, " " + "x" * 300 + " <alice@example.org>"], False),
     (["From : bob@example.org"], False),
     (["X: y"], False),
 ]
@@ -63,8 +63,9 @@ def test_au20_the_envelope(daemon):
             assert send(raw, address, "From: alice@example.org").startswith("250 2.0.0"), address
         for address in OTHERS:
             assert send(raw, address, "From: alice@example.org").startswith("550 5.7.1" if strict else "250 2.0.0"), address
-    said = daemon.log().count("event=sender-mismatch")
-    assert said == (0 if daemon.check == "off" else len(OTHERS))
+    said = 0 if daemon.check == "off" else len(OTHERS)
+    wait_until(lambda: daemon.log().count("event=sender-mismatch") >= said, "%d mismatches in the log" % said)
+    assert daemon.log().count("event=sender-mismatch") == said
 
 
 def test_au20_the_header(daemon):
