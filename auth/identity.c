@@ -9,23 +9,12 @@ static bool is_blank(char c)
 	return c == ' ' || c == '\t';
 }
 
-static struct span trim(struct span text)
-{
-	while (text.len && is_blank(text.ptr[0])) {
-		text = span_from(text, 1);
-	}
-	while (text.len && is_blank(text.ptr[text.len - 1])) {
-		text.len--;
-	}
-	return text;
-}
-
 /* ---- reading ---- */
 
 static struct span take_word(struct span *rest)
 {
 	size_t n = 0;
-	*rest = trim(*rest);
+	*rest = span_trim(*rest);
 	while (n < rest->len && !is_blank(rest->ptr[n])) {
 		n++;
 	}
@@ -49,7 +38,7 @@ static const char *fault_of(const struct identity_rule *rule, struct span rest)
 	if (rule->to.len == 0) {
 		return "needs two names: what is typed, and its account";
 	}
-	if (trim(rest).len) {
+	if (span_trim(rest).len) {
 		return "has a third word";
 	}
 	if (stars(rule->from) > 1 || stars(rule->to) > 1) {
@@ -175,7 +164,7 @@ static bool put_folded(const struct identity_map *map, struct span name,
 bool identity_of_typed(const struct identity_map *map, struct span typed,
                        struct buf *account_out)
 {
-	struct span name = trim(typed);
+	struct span name = span_trim(typed);
 	struct span star = SPAN_NONE;
 	if (name.len == 0 || name.len > NAME_MAX) {
 		return false;

@@ -578,11 +578,6 @@ const char *conn_peer(const struct conn *conn)
 	return conn->peer.text;
 }
 
-unsigned conn_peer_port(const struct conn *conn)
-{
-	return peer_port(&conn->peer);
-}
-
 const struct sockaddr *conn_peer_address(const struct conn *conn)
 {
 	return &conn->peer.address.any;

@@ -72,7 +72,6 @@ void conn_abort(struct conn *conn);
 
 /* The peer: "192.0.2.1", "2001:db8::1" (v4-mapped shown as v4), lives with the connection. */
 const char *conn_peer(const struct conn *conn);
-unsigned conn_peer_port(const struct conn *conn);
 const struct sockaddr *conn_peer_address(const struct conn *conn);
 /* The same as 16 bytes, IPv4 as v4-mapped. */
 void conn_peer_bytes(const struct conn *conn, unsigned char address_out[NETWORK_ADDRESS_BYTES]);

@@ -29,18 +29,6 @@ void peer_set(struct peer *peer, const struct sockaddr *address)
 	}
 }
 
-unsigned peer_port(const struct peer *peer)
-{
-	switch (peer->address.any.sa_family) {
-	case AF_INET:
-		return ntohs(peer->address.v4.sin_port);
-	case AF_INET6:
-		return ntohs(peer->address.v6.sin6_port);
-	default:
-		return 0;
-	}
-}
-
 void peer_bytes(const struct peer *peer, unsigned char address_out[NETWORK_ADDRESS_BYTES])
 {
 	static const unsigned char mapped[12] = { [10] = 0xff, [11] = 0xff };

@@ -1,7 +1,6 @@
 /*
- * Where a connection comes from: its address, as text and as the network that is counted. An
- * IPv4 address inside IPv6
- * (::ffff:192.0.2.1) is the IPv4 address.
+ * Where a connection comes from: its address, as text, as bytes, and as the network that is
+ * counted. An IPv4 address inside IPv6 (::ffff:192.0.2.1) is the IPv4 address.
  */
 #ifndef GATEPOST_SERVER_PEER_H
 #define GATEPOST_SERVER_PEER_H
@@ -20,7 +19,6 @@ struct peer {
 };
 
 void peer_set(struct peer *peer, const struct sockaddr *address);
-unsigned peer_port(const struct peer *peer);
 /* As proto/network counts: IPv4 as v4-mapped; all zero for other families. */
 void peer_bytes(const struct peer *peer, unsigned char address_out[NETWORK_ADDRESS_BYTES]);
 /* The IPv4 address or the IPv6 /64, within `peer`; empty for other families. */

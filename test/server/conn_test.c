@@ -296,7 +296,6 @@ static void test_echo(void **state)
 	turn_until_got(&client, 13);
 	assert_got(&client, "one two three");
 	assert_string_equal(conn_peer(server.conn), "127.0.0.1");
-	assert_int_equal(conn_peer_port(client.conn), ntohs(address.sin_port));
 	unsigned char bytes[NETWORK_ADDRESS_BYTES], loopback[NETWORK_ADDRESS_BYTES];
 	conn_peer_bytes(server.conn, bytes);
 	assert_true(network_address_parse(SPAN_LIT("127.0.0.1"), loopback));
@@ -847,7 +846,6 @@ static void test_mapped(void **state)
 		pair(false);
 		assert_string_equal(conn_peer(server.conn), "127.0.0.1");
 		assert_int_equal(conn_peer_address(server.conn)->sa_family, AF_INET);
-		assert_int_not_equal(conn_peer_port(server.conn), 0);
 		part();
 	} else {
 		print_message("no IPv6 here: mapped addresses not tested\n");
