@@ -41,8 +41,15 @@ enum oauth_answer {
 enum oauth_answer oauth_check(struct oauth *oauth, struct span token, int64_t wall,
                               struct buf *name_out, struct error *reason);
 
+/* What went wrong behind the scenes since the last call, for the log: a JWKS file that has
+ * changed and can not be read (the keys from before stay). Each fault is told once. */
+bool oauth_take_note(struct oauth *oauth, struct error *note_out);
+/* Forgets which tokens the endpoint has called good (it is believed for a minute at most). */
+void oauth_forget(struct oauth *oauth);
+
 /* What a client sends, pure. `user_out` may come out empty. Spans point into `message`. False
- * for what is not of that form. */
+ * for what is not of that form, for a token with other bytes than RFC 6750 2.1 has, and for a
+ * user of OAUTHBEARER with escaped bytes (=2C, =3D). */
 bool oauth_read_oauthbearer(struct span message, struct span *user_out, struct span *token_out);
 bool oauth_read_xoauth2(struct span message, struct span *user_out, struct span *token_out);
 /* The JSON of a refusal (RFC 7628 3.2.2; the same for XOAUTH2), static. */
