@@ -1,0 +1,106 @@
+#include "auth/gate_books.h"
+
+/* Asked in a transaction of its own: to one that writes, damage is the end. */
+static bool can_be_read(struct store_txn *txn, struct span account)
+{
+	struct store_txn *read = store_begin_read(store_txn_store(txn), NULL);
+	struct ledger ledger;
+	struct standing standing;
+	struct facts facts;
+	bool can = read && ledger_get(read, account, &ledger) == STORE_OK &&
+	           standing_unpack(ledger.standing, &standing) &&
+	           facts_unpack(ledger.facts, &facts);
+	store_abort(read);
+	return can;
+}
+
+/* A ledger from nothing, but for what the incidents know. */
+static enum store_result rebuild_ledger(struct store_txn *txn, struct span account)
+{
+	struct standing standing;
+	struct buf packed = { .cap = GATE_BUDGET_MAX };
+	enum store_result result = suspend_recall(txn, account, &standing);
+	if (result == STORE_OK) {
+		standing_pack(&standing, &packed);
+		const struct ledger ledger = { .standing = buf_span(&packed) };
+		result = packed.failed ? store_txn_fail(txn, STORE_FAILED)
+		                       : ledger_put(txn, account, &ledger);
+	}
+	buf_done(&packed);
+	return result;
+}
+
+enum store_result gate_reset(struct store_txn *txn, struct span account)
+{
+	struct ledger ledger;
+	struct account row;
+	enum store_result result = account_get(txn, account, &row);
+	if (result == STORE_OK) {
+		result = apppass_refill(txn, account);
+	}
+	if (result == STORE_OK && !can_be_read(txn, account)) {
+		return rebuild_ledger(txn, account);
+	}
+	if (result == STORE_OK) {
+		result = ledger_get(txn, account, &ledger);
+	}
+	if (result != STORE_OK) {
+		return result;
+	}
+	ledger.budget = SPAN_NONE;
+	return ledger_put(txn, account, &ledger);
+}
+
+enum store_result gate_limit(struct store_txn *txn, struct span account,
+                             const struct budget_limits *limits)
+{
+	struct account row;
+	enum store_result result = account_get(txn, account, &row);
+	if (result != STORE_OK) {
+		return result;
+	}
+	struct buf packed = { .cap = GATE_BUDGET_MAX };
+	budget_limits_pack(limits, &packed);
+	row.limits = buf_span(&packed);
+	/* An empty row would be the configured limits. */
+	result = packed.failed ? store_txn_fail(txn, STORE_FAILED)
+	                       : account_put(txn, account, &row);
+	buf_done(&packed);
+	return result;
+}
+
+enum gate_verdict gate_show(struct store_txn *txn, const struct gate_rules *rules,
+                            struct span account, int64_t now, struct gate_view *view_out)
+{
+	struct gate_books books;
+	enum gate_verdict verdict = gate_books_read(txn, rules, account, now, &books);
+	if (verdict != GATE_ALLOW) {
+		return verdict;
+	}
+	*view_out = (struct gate_view){
+		.limits = books.limits,
+		.own_limits = books.own_limits,
+		.exempt = books.exempt,
+		.device = books.device,
+		.incident = books.standing.state == STANDING_SUSPENDED ? books.standing.incident
+		                                                       : 0,
+	};
+	for (size_t i = 0; i < books.budget.count; i++) {
+		view_out->spent[i] = budget_spent(&books.budget.ring[i], now);
+	}
+	return verdict;
+}
+
+bool gate_show_apppass(struct store_txn *txn, struct span account,
+                       const struct apppass *apppass, int64_t now,
+                       uint32_t spent_out[BUDGET_LIMITS_MAX])
+{
+	struct gate_extra extra;
+	if (!gate_books_read_extra(txn, account, apppass, now, &extra)) {
+		return false;
+	}
+	for (size_t i = 0; i < extra.limits.count; i++) {
+		spent_out[i] = budget_spent(&extra.budget.ring[i], now);
+	}
+	return true;
+}
