@@ -15,10 +15,18 @@
 #include "auth/suspend.h"
 #include "store/account.h"
 
+/* What happens at the limit. */
 enum gate_action {
 	GATE_ACTION_SUSPEND,
 	GATE_ACTION_DEFER, /* 451 until tokens are back; nobody is suspended */
+	GATE_ACTION_HOLD,  /* its mail is kept here, up to one more budget; nobody is, either */
+	GATE_ACTION_DEFAULT, /* of a device or an account: as any other */
 };
+
+/* The notices that the gate itself writes begin with these words (server/notice_event). */
+#define GATE_NOTICE_HELD   "held"
+#define GATE_NOTICE_CROWD  "crowd"
+#define GATE_NOTICE_EXEMPT "exempt"
 
 /* A device that can not log in: known by its address, an account all the same. */
 struct gate_device {
@@ -27,9 +35,21 @@ struct gate_device {
 	enum gate_action action;
 };
 
+/* So many recipients beyond the limits, until they are used up or the time is over. */
+struct gate_ticket {
+	struct budget_limit grant;
+	int64_t at;      /* T when it was given; 0: there is none */
+	int64_t wall;    /* the same, ms since 1970 */
+	struct span why; /* as the admin says */
+};
+
 /* From the configuration; borrowed, must live through the call. */
 struct gate_rules {
 	struct budget_limits limits; /* where an account has none of its own */
+	enum gate_action action;     /* the same; not DEFAULT */
+	/* Most suspensions by budget, over all accounts: beyond them such accounts are held.
+	 * One limit, or none. */
+	struct budget_limits suspend_max;
 	const struct gate_device *devices;
 	size_t ndevices;
 	const struct span *exempt; /* canonical accounts, or patterns with * */
@@ -45,6 +65,8 @@ enum gate_verdict {
 	GATE_TRIPPED,   /* it is used up: suspended by this very call (gate_recipient: it would
 	                   be) */
 	GATE_SUSPENDED, /* it is already */
+	GATE_HOLD,      /* used up: it is taken, and kept: 250 and HELD */
+	GATE_FULL,      /* as much again is kept already: 452 4.7.1 */
 	GATE_NEVER,     /* would not fit an empty budget: 550 5.5.3 */
 	GATE_UNKNOWN,   /* the account, or the app password, is not there (any more) */
 	GATE_BROKEN,    /* account or ledger can not be read: 451 */
@@ -62,18 +84,21 @@ enum gate_verdict gate_recipient(struct store_txn *txn, const struct gate_rules 
  * set, ms since 1970; a session that finds another value than at its login is over. */
 enum gate_verdict gate_login(struct store_txn *txn, struct span account, struct span apppass,
                              uint64_t *incident_out, int64_t *secret_wall_out);
-/* The same question as gate_recipient; when the answer is ALLOW it is charged in `txn`, and
- * noted. When it is TRIPPED the account is suspended in `txn`, as one act (auth/suspend.h), and
- * `result_out` says by which incident. On any other nothing is written. Exempt accounts are
- * charged, too (their use is shown), and always allowed, but for the limits of an app password.
+/* The same question as gate_recipient; when the answer is ALLOW or HOLD it is charged in `txn`,
+ * and noted. When it is TRIPPED the account is suspended in `txn`, as one act (auth/suspend.h),
+ * and `result_out` says by which incident. NEVER is noted: the third in an hour is TRIPPED. On
+ * any other nothing is written. Exempt accounts are charged, too (their use is shown), and
+ * always allowed, but for the limits of an app password.
  */
 enum gate_verdict gate_message(struct store_txn *txn, const struct gate_rules *rules,
                                const struct act *act, struct suspend_result *result_out);
-/* A session saw in gate_recipient that this act does not fit: judged again by the same
- * function, and suspended when that is so; nothing is charged. ALLOW: somebody has made room
- * meanwhile. */
+/* A session saw in gate_recipient that this act does not fit (TRIPPED or NEVER): judged again
+ * by the same function, and suspended or noted when that is so; nothing is charged. ALLOW:
+ * somebody has made room meanwhile. */
 enum gate_verdict gate_trip(struct store_txn *txn, const struct gate_rules *rules,
                             const struct act *act, struct suspend_result *result_out);
+/* The T at which this act will fit, after a DEFER; `now` when that can not be told. */
+int64_t gate_when(struct store_txn *txn, const struct gate_rules *rules, const struct act *act);
 /* Forgets what was spent, by its app passwords too; ends no suspension, and mends a ledger that
  * can not be read. NOT_FOUND when there is no such account. */
 enum store_result gate_reset(struct store_txn *txn, struct span account);
@@ -82,12 +107,22 @@ enum store_result gate_reset(struct store_txn *txn, struct span account);
 enum store_result gate_limit(struct store_txn *txn, struct span account,
                              const struct budget_limits *limits);
 
+/* Sets what happens at its limit; DEFAULT gives back what is configured. */
+enum store_result gate_set_action(struct store_txn *txn, struct span account,
+                                  enum gate_action action);
+/* Gives it a ticket in place of the one before; one whose `at` is 0 takes that away. */
+enum store_result gate_allow(struct store_txn *txn, struct span account,
+                             const struct gate_ticket *ticket);
+
 /* What `gatepostctl account show` prints. */
 struct gate_view {
 	struct budget_limits limits;
 	bool own_limits;
 	bool exempt;
 	const struct gate_device *device; /* of the rules; NULL: it is none */
+	enum gate_action action;
+	struct gate_ticket ticket; /* into the map */
+	uint32_t ticket_used;
 	uint32_t spent[BUDGET_LIMITS_MAX];
 	uint64_t incident; /* by which it is suspended; 0 = good */
 };

@@ -1,5 +1,7 @@
 #include "auth/gate_books.h"
 
+#include "proto/pack.h"
+
 /* Asked in a transaction of its own: to one that writes, damage is the end. */
 static bool can_be_read(struct store_txn *txn, struct span account)
 {
@@ -7,9 +9,11 @@ static bool can_be_read(struct store_txn *txn, struct span account)
 	struct ledger ledger;
 	struct standing standing;
 	struct facts facts;
+	struct gate_marks marks;
 	bool can = read && ledger_get(read, account, &ledger) == STORE_OK &&
 	           standing_unpack(ledger.standing, &standing) &&
-	           facts_unpack(ledger.facts, &facts);
+	           facts_unpack(ledger.facts, &facts) &&
+	           gate_marks_unpack(ledger.marks, &marks);
 	store_abort(read);
 	return can;
 }
@@ -51,22 +55,60 @@ enum store_result gate_reset(struct store_txn *txn, struct span account)
 	return ledger_put(txn, account, &ledger);
 }
 
+/* ---- fields of the account ---- */
+
+/* Puts one of them, which is in `packed`. An empty one would be what is configured: memory that
+ * failed must not look like it. */
+static enum store_result put_field(struct store_txn *txn, struct span name,
+                                   struct account *account, struct span *field,
+                                   struct buf *packed)
+{
+	*field = buf_span(packed);
+	enum store_result result = packed->failed ? store_txn_fail(txn, STORE_FAILED)
+	                                          : account_put(txn, name, account);
+	buf_done(packed);
+	return result;
+}
+
 enum store_result gate_limit(struct store_txn *txn, struct span account,
                              const struct budget_limits *limits)
 {
 	struct account row;
+	struct buf packed = { .cap = GATE_BUDGET_MAX };
 	enum store_result result = account_get(txn, account, &row);
 	if (result != STORE_OK) {
 		return result;
 	}
-	struct buf packed = { .cap = GATE_BUDGET_MAX };
 	budget_limits_pack(limits, &packed);
-	row.limits = buf_span(&packed);
-	/* An empty row would be the configured limits. */
-	result = packed.failed ? store_txn_fail(txn, STORE_FAILED)
-	                       : account_put(txn, account, &row);
-	buf_done(&packed);
-	return result;
+	return put_field(txn, account, &row, &row.limits, &packed);
+}
+
+enum store_result gate_set_action(struct store_txn *txn, struct span account,
+                                  enum gate_action action)
+{
+	struct account row;
+	struct buf packed = { .cap = 1 };
+	enum store_result result = account_get(txn, account, &row);
+	if (result != STORE_OK) {
+		return result;
+	}
+	if (action != GATE_ACTION_DEFAULT) {
+		pack_u8(&packed, (uint8_t)action);
+	}
+	return put_field(txn, account, &row, &row.action, &packed);
+}
+
+enum store_result gate_allow(struct store_txn *txn, struct span account,
+                             const struct gate_ticket *ticket)
+{
+	struct account row;
+	struct buf packed = { .cap = GATE_TICKET_MAX };
+	enum store_result result = account_get(txn, account, &row);
+	if (result != STORE_OK) {
+		return result;
+	}
+	gate_ticket_pack(ticket, &packed);
+	return put_field(txn, account, &row, &row.ticket, &packed);
 }
 
 enum gate_verdict gate_show(struct store_txn *txn, const struct gate_rules *rules,
@@ -82,6 +124,9 @@ enum gate_verdict gate_show(struct store_txn *txn, const struct gate_rules *rule
 		.own_limits = books.own_limits,
 		.exempt = books.exempt,
 		.device = books.device,
+		.action = books.action,
+		.ticket = books.ticket,
+		.ticket_used = gate_ticket_used(&books.ticket, &books.marks),
 		.incident = books.standing.state == STANDING_SUSPENDED ? books.standing.incident
 		                                                       : 0,
 	};

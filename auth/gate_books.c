@@ -1,5 +1,6 @@
 #include "auth/gate_books.h"
 
+#include "proto/pack.h"
 #include "store/keys.h"
 
 /* ---- exempt accounts ---- */
@@ -65,13 +66,27 @@ static bool read_limits(const struct gate_rules *rules, const struct account *ac
 	return !books->own_limits || budget_limits_unpack(account->limits, &books->limits);
 }
 
+/* The same order. */
+static bool read_action(const struct gate_rules *rules, const struct account *account,
+                        struct gate_books *books)
+{
+	struct unpacker in = unpack_from(account->action);
+	uint8_t own = account->action.len ? unpack_u8(&in) : GATE_ACTION_DEFAULT;
+	enum gate_action device = books->device ? books->device->action : GATE_ACTION_DEFAULT;
+	books->action = own != GATE_ACTION_DEFAULT      ? (enum gate_action)own
+	                : device != GATE_ACTION_DEFAULT ? device
+	                                                : rules->action;
+	return unpack_ok(&in) && own <= GATE_ACTION_DEFAULT;
+}
+
 static bool read_ledger(struct store_txn *txn, struct span name, struct gate_books *books)
 {
 	struct ledger *ledger = &books->ledger;
 	return ledger_get(txn, name, ledger) == STORE_OK &&
 	       budget_unpack(ledger->budget, &books->budget) &&
 	       standing_unpack(ledger->standing, &books->standing) &&
-	       facts_unpack(ledger->facts, &books->facts);
+	       facts_unpack(ledger->facts, &books->facts) &&
+	       gate_marks_unpack(ledger->marks, &books->marks);
 }
 
 enum gate_verdict gate_books_read(struct store_txn *txn, const struct gate_rules *rules,
@@ -85,6 +100,8 @@ enum gate_verdict gate_books_read(struct store_txn *txn, const struct gate_rules
 	books->extra.limits.count = 0;
 	books->device = find_device(rules, name);
 	if (result != STORE_OK || !read_limits(rules, &account, books) ||
+	    !read_action(rules, &account, books) ||
+	    !gate_ticket_unpack(account.ticket, &books->ticket) ||
 	    !read_ledger(txn, name, books)) {
 		return GATE_BROKEN;
 	}

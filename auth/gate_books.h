@@ -6,10 +6,12 @@
 #ifndef GATEPOST_AUTH_GATE_BOOKS_H
 #define GATEPOST_AUTH_GATE_BOOKS_H
 
-#include "auth/gate.h"
+#include "auth/gate_limit.h"
 
 #define GATE_BUDGET_MAX 4096 /* four full rings are less than half of it */
 #define GATE_FACTS_MAX  1024 /* all places full: about two thirds */
+#define GATE_MARKS_MAX  64
+#define GATE_TICKET_MAX 512
 
 /* What an app password has beside its account's budget. */
 struct gate_extra {
@@ -24,7 +26,10 @@ struct gate_books {
 	bool own_limits;
 	bool exempt;
 	const struct gate_device *device; /* NULL: it is none */
-	struct budget budget;             /* fitted to `limits` */
+	enum gate_action action;          /* not DEFAULT */
+	struct gate_ticket ticket;        /* into the map */
+	struct gate_marks marks;
+	struct budget budget; /* fitted to `limits` */
 	struct standing standing;
 	struct facts facts;
 	struct ledger ledger;    /* as read: into the map */

@@ -10,8 +10,16 @@
 #define FIELDS_MAX  8
 
 /* Tags are for ever: a row is a version, then fields. Those that we do not know are kept. */
-enum account_tag { TAG_SECRET, TAG_LIMITS, TAG_CREATED, TAG_CHANGED, ACCOUNT_TAGS };
-enum ledger_tag { TAG_BUDGET, TAG_STANDING, TAG_FACTS, LEDGER_TAGS };
+enum account_tag {
+	TAG_SECRET,
+	TAG_LIMITS,
+	TAG_CREATED,
+	TAG_CHANGED,
+	TAG_ACTION,
+	TAG_TICKET,
+	ACCOUNT_TAGS,
+};
+enum ledger_tag { TAG_BUDGET, TAG_STANDING, TAG_FACTS, TAG_MARKS, LEDGER_TAGS };
 
 struct row {
 	enum store_table table;
@@ -106,6 +114,8 @@ enum store_result account_get(struct store_txn *txn, struct span name,
 			.limits = row.fields[TAG_LIMITS],
 			.created_wall = read_time(row.fields[TAG_CREATED]),
 			.changed_wall = read_time(row.fields[TAG_CHANGED]),
+			.action = row.fields[TAG_ACTION],
+			.ticket = row.fields[TAG_TICKET],
 		};
 	}
 	return result;
@@ -126,6 +136,8 @@ enum store_result account_put(struct store_txn *txn, struct span name,
 			[TAG_LIMITS] = account->limits,
 			[TAG_CREATED] = span_first(buf_span(&times), 8),
 			[TAG_CHANGED] = span_from(buf_span(&times), 8),
+			[TAG_ACTION] = account->action,
+			[TAG_TICKET] = account->ticket,
 		},
 	};
 	enum store_result result = times.failed ? store_txn_fail(txn, STORE_FAILED)
@@ -174,6 +186,7 @@ enum store_result ledger_get(struct store_txn *txn, struct span name, struct led
 			.budget = row.fields[TAG_BUDGET],
 			.standing = row.fields[TAG_STANDING],
 			.facts = row.fields[TAG_FACTS],
+			.marks = row.fields[TAG_MARKS],
 		};
 		return STORE_OK;
 	}
@@ -190,6 +203,7 @@ enum store_result ledger_put(struct store_txn *txn, struct span name,
 			[TAG_BUDGET] = ledger->budget,
 			[TAG_STANDING] = ledger->standing,
 			[TAG_FACTS] = ledger->facts,
+			[TAG_MARKS] = ledger->marks,
 		},
 	};
 	return put_row(txn, name, &row);

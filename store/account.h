@@ -11,6 +11,8 @@
 struct account {
 	struct span secret; /* verifiers, as auth/secret.h makes them; empty: no own password */
 	struct span limits; /* packed budget limits; empty: the configured ones */
+	struct span action; /* packed: what happens at the limit; empty: as configured */
+	struct span ticket; /* packed: what is allowed beyond it; empty: nothing */
 	int64_t created_wall; /* ms since 1970 */
 	int64_t changed_wall; /* of the secret */
 };
@@ -19,6 +21,7 @@ struct ledger {
 	struct span budget;   /* packed rings */
 	struct span standing; /* packed standing; empty: GOOD */
 	struct span facts;    /* packed window facts: what a notice tells */
+	struct span marks;    /* packed: what has happened at the limit; empty: nothing */
 };
 
 /* Spans as in store_get. NOT_FOUND when there is none. DAMAGED also marks the transaction

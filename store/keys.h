@@ -107,4 +107,7 @@ static inline struct key key_apppass_ledger(struct span account, struct span nam
 	return key_with_name(account, '/', name);
 }
 
+/* And the one of the whole site. */
+#define KEY_SITE_LEDGER SPAN_LIT("/")
+
 #endif

@@ -45,6 +45,7 @@ struct replay {
 	struct span postmaster[WORDS_MAX];
 	struct gate_device devices[ACCOUNTS_MAX];
 	char device_names[ACCOUNTS_MAX][ADDRESS_DOMAIN_MAX + 1];
+	int64_t when;        /* ms until what was deferred would fit */
 	struct span apppass; /* by which the next mail is sent */
 	struct secret_key key;
 };
@@ -194,20 +195,66 @@ static void site_postmaster(struct replay *r, const struct span *words, size_t c
 	r->rules.suspend.npostmaster = count;
 }
 
+static enum gate_action read_action(struct replay *r, struct span word)
+{
+	static const char *const names[] = {
+		[GATE_ACTION_SUSPEND] = "suspend",
+		[GATE_ACTION_DEFER] = "defer",
+		[GATE_ACTION_HOLD] = "hold",
+		[GATE_ACTION_DEFAULT] = "default",
+	};
+	size_t i = 0;
+	while (i < COUNT(names) && !span_eq(word, span_str(names[i]))) {
+		i++;
+	}
+	if (i == COUNT(names)) {
+		FAIL(r, "suspend, defer, hold or default");
+	}
+	return (enum gate_action)i;
+}
+
+static void site_action(struct replay *r, const struct span *words, size_t count)
+{
+	r->rules.action = read_action(r, count ? words[0] : SPAN_NONE);
+}
+
+static void site_suspend_max(struct replay *r, const struct span *words, size_t count)
+{
+	read_limits(r, words, count, &r->rules.suspend_max);
+}
+
+/* How many notices the gate has written of its own, so far. */
+static void site_notices(struct replay *r, const struct span *words, size_t count)
+{
+	struct queue_entry entry;
+	struct arena arena;
+	uint64_t id = 0;
+	uint32_t notices = 0;
+	while (queue_list_next(r->txn, SPAN_NONE, id, &id) == STORE_OK) {
+		arena_init(&arena, QUEUE_ENTRY_MAX);
+		assert_int_equal(queue_get(r->txn, id, &arena, &entry), STORE_OK);
+		notices += entry.kind == QUEUE_NOTICE_EVENT &&
+		           span_eq(span_first(entry.note, span_find(entry.note, '\n')),
+		                   words[0]);
+		arena_done(&arena);
+	}
+	if (count != 2 || notices != read_count(r, words[1])) {
+		FAIL(r, "%u notices", notices);
+	}
+}
+
 /* "device scanner defer 200/1h": its account, and what happens when it is used up. */
 static void site_device(struct replay *r, const struct span *words, size_t count)
 {
 	size_t n = r->rules.ndevices;
 	struct buf name = { .cap = ADDRESS_DOMAIN_MAX };
-	bool defer = count > 1 && span_eq(words[1], SPAN_LIT("defer"));
 	if (count < 2 || n == COUNT(r->devices) ||
-	    (!defer && !span_eq(words[1], SPAN_LIT("suspend"))) ||
 	    !address_account(words[0], SPAN_LIT("example.org"), &name)) {
-		FAIL(r, "device scanner defer 200/1h, or suspend");
+		FAIL(r, "device scanner defer 200/1h");
 	}
 	memcpy(r->device_names[n], name.ptr, name.len);
 	r->devices[n].account = span_of(r->device_names[n], name.len);
-	r->devices[n].action = defer ? GATE_ACTION_DEFER : GATE_ACTION_SUSPEND;
+	r->devices[n].action = read_action(r, words[1]);
 	read_limits(r, words + 2, count - 2, &r->devices[n].limits);
 	r->rules.devices = r->devices;
 	r->rules.ndevices = n + 1;
@@ -243,7 +290,8 @@ static void site_reboot(struct replay *r, const struct span *words, size_t count
 static const char *const verdicts[] = {
 	[GATE_ALLOW] = "allow",   [GATE_SPENT] = "spent",         [GATE_NEVER] = "never",
 	[GATE_TRIPPED] = "trips", [GATE_SUSPENDED] = "suspended", [GATE_UNKNOWN] = "unknown",
-	[GATE_BROKEN] = "broken", [GATE_DEFER] = "defer",
+	[GATE_BROKEN] = "broken", [GATE_DEFER] = "defer",         [GATE_HOLD] = "hold",
+	[GATE_FULL] = "full",
 };
 
 static void account_send(struct replay *r, struct span account, const struct span *words,
@@ -265,8 +313,21 @@ static void account_send(struct replay *r, struct span account, const struct spa
 	if (courtesy != verdict) {
 		FAIL(r, "%s at RCPT, %s at the end", verdicts[courtesy], verdicts[verdict]);
 	}
+	r->when = courtesy == GATE_DEFER ? gate_when(r->txn, &r->rules, &act) - act.now : 0;
 	if (!span_eq(words[2], span_str(verdicts[verdict]))) {
 		FAIL(r, "%u recipients: %s", act.recipients, verdicts[verdict]);
+	}
+}
+
+/* "alice again 12m": what was just deferred fits in so much time, or up to a slot later; not a
+ * moment before. */
+static void account_again(struct replay *r, struct span account, const struct span *words,
+                          size_t count)
+{
+	int64_t least = count == 1 ? read_duration(r, words[0]) : INT64_MAX;
+	(void)account;
+	if (r->when < least || r->when > least + least / 30) {
+		FAIL(r, "%lld ms", (long long)r->when);
 	}
 }
 
@@ -332,6 +393,39 @@ static void account_limits(struct replay *r, struct span account, const struct s
 	bool none = count == 1 && span_eq(words[0], SPAN_LIT("-"));
 	read_limits(r, words, none ? 0 : count, &limits);
 	assert_int_equal(gate_limit(r->txn, account, &limits), STORE_OK);
+}
+
+static void account_action(struct replay *r, struct span account, const struct span *words,
+                           size_t count)
+{
+	enum gate_action action = read_action(r, count ? words[0] : SPAN_NONE);
+	assert_int_equal(gate_set_action(r->txn, account, action), STORE_OK);
+}
+
+/* "alice allow 3000/1d", or "-". */
+static void account_allow(struct replay *r, struct span account, const struct span *words,
+                          size_t count)
+{
+	struct budget_limits grant = { .count = 0 };
+	bool none = count == 1 && span_eq(words[0], SPAN_LIT("-"));
+	read_limits(r, words, none ? 0 : count, &grant);
+	const struct gate_ticket ticket = { .grant = grant.limit[0],
+		                            .at = none ? 0 : store_now(r->store),
+		                            .wall = fake_clock.wall,
+		                            .why = SPAN_LIT("the annual report") };
+	assert_int_equal(gate_allow(r->txn, account, &ticket), STORE_OK);
+}
+
+/* "alice allowed 300": so much of its ticket is used. */
+static void account_allowed(struct replay *r, struct span account, const struct span *words,
+                            size_t count)
+{
+	struct gate_view view;
+	assert_int_equal(gate_show(r->txn, &r->rules, account, store_now(r->store), &view),
+	                 GATE_ALLOW);
+	if (count != 1 || view.ticket_used != read_count(r, words[0])) {
+		FAIL(r, "%u used of its ticket", view.ticket_used);
+	}
 }
 
 static void account_reset(struct replay *r, struct span account, const struct span *words,
@@ -411,7 +505,8 @@ static const struct {
 	{ "limits", site_limits },         { "exempt", site_exempt },
 	{ "postmaster", site_postmaster }, { "clock", site_clock },
 	{ "restart", site_restart },       { "reboot", site_reboot },
-	{ "device", site_device },
+	{ "device", site_device },         { "action", site_action },
+	{ "notices", site_notices },       { "suspend_max", site_suspend_max },
 };
 
 static const struct {
@@ -424,6 +519,8 @@ static const struct {
 	{ "delete", account_remove }, { "answer", account_answer },
 	{ "unlock", account_unlock }, { "via", account_via },
 	{ "token", account_token },   { "revoke", account_revoke },
+	{ "action", account_action }, { "again", account_again },
+	{ "allow", account_allow },   { "allowed", account_allowed },
 };
 
 /* Makes the account when its name is met for the first time; one that is deleted stays so. */

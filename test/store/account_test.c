@@ -91,12 +91,13 @@ static void both_rows_go(void **state)
 static void ledgers(void **state)
 {
 	static const struct ledger table[] = {
-		{ { "rings", 5 }, { "standing", 8 }, { "facts", 5 } },
-		{ { "rings", 5 }, { "", 0 }, { "", 0 } },
-		{ { "", 0 }, { "stopped", 7 }, { "", 0 } },
-		{ { "", 0 }, { "", 0 }, { "f\0", 2 } },
-		{ { "", 0 }, { "", 0 }, { "", 0 } },
-		{ { "r", 1 }, { "s", 1 }, { "f", 1 } },
+		{ { "rings", 5 }, { "standing", 8 }, { "facts", 5 }, { "", 0 } },
+		{ { "rings", 5 }, { "", 0 }, { "", 0 }, { "", 0 } },
+		{ { "", 0 }, { "stopped", 7 }, { "", 0 }, { "", 0 } },
+		{ { "", 0 }, { "", 0 }, { "f\0", 2 }, { "", 0 } },
+		{ { "", 0 }, { "", 0 }, { "", 0 }, { "", 0 } },
+		{ { "", 0 }, { "", 0 }, { "", 0 }, { "marks", 5 } },
+		{ { "r", 1 }, { "s", 1 }, { "f", 1 }, { "m", 1 } },
 	};
 	struct place *place = *state;
 	for (size_t i = 0; i < COUNT(table); i++) {
@@ -110,6 +111,7 @@ static void ledgers(void **state)
 		assert_true(span_eq(ledger.budget, table[i].budget));
 		assert_true(span_eq(ledger.standing, table[i].standing));
 		assert_true(span_eq(ledger.facts, table[i].facts));
+		assert_true(span_eq(ledger.marks, table[i].marks));
 		store_abort(txn);
 	}
 }
