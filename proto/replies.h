@@ -56,7 +56,10 @@
 	X(BUDGET_NEVER, 550, "5.5.3", \
 	  "More recipients than this account may ever have in one message") \
 	X(BUDGET_DEFERRED, 451, "4.7.1", \
-	  "Sending limit of this account reached for now, try again later") \
+	  "Sending limit of this account reached for now, try again after %s") \
+	X(BUDGET_FULL, 452, "4.7.1", \
+	  "Sending limit of this account reached, and its mail waits here for the " \
+	  "postmaster; try again later") \
 	X(BARE_NEWLINE, 550, "5.5.2", \
 	  "Message has a CR or LF that is not part of a CR LF line end") \
 	X(NUL_BYTE, 550, "5.6.0", "Message has a NUL byte") \

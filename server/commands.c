@@ -7,6 +7,7 @@
 
 #include "auth/success.h"
 #include "proto/address.h"
+#include "server/wall.h"
 #include "server/worker.h"
 #include "store/account.h"
 #include "store/journal.h"
@@ -27,6 +28,12 @@ const struct command commands[] = {
 	{ "account limit", "ADDRESS LIMIT... | default",
 	  "limits of its own, as 1500/30m; or the configured ones", 2, 1 + BUDGET_LIMITS_MAX,
 	  true, false, false, command_account_limit },
+	{ "account action", "ADDRESS suspend | defer | hold | default",
+	  "what happens at its limit; or as configured", 2, 2, true, false, false,
+	  command_account_action },
+	{ "account allow", "ADDRESS 3000/1d WHY | none",
+	  "a ticket: so many recipients beyond its limits, for that long", 2, 3, true, false,
+	  false, command_account_allow },
 	{ "account reset", "ADDRESS", "its budget is full again", 1, 1, true, false, false,
 	  command_account_reset },
 	{ "account token add", "ADDRESS NAME [LIMIT...] [--from NETWORK...]",
@@ -165,13 +172,10 @@ json_t *command_text(struct span bytes)
 	return text;
 }
 
-json_t *command_time(int64_t wall_ms)
+json_t *command_time(int64_t wall)
 {
-	char text[32];
-	time_t seconds = (time_t)(wall_ms / 1000);
-	struct tm parts;
-	gmtime_r(&seconds, &parts);
-	strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &parts);
+	char text[WALL_TEXT];
+	wall_write(wall, text);
 	return json_string(text);
 }
 

@@ -97,6 +97,9 @@ bool command_limits(struct command_call *call, const char *const *words, size_t 
 /* "500/30m 2000/1d", or "unlimited"; and how much of each is used. */
 json_t *command_limits_text(const struct budget_limits *limits);
 json_t *command_used_text(const uint32_t *spent, size_t count);
+/* "hold"; NULL when it is none. "3000/1d, 120 used, until ...: why", or "". */
+const char *command_action_name(enum gate_action action);
+json_t *command_ticket_text(const struct gate_view *view);
 /* Sets the password of an account, or makes it; all else is kept. */
 enum store_result command_put_secret(struct store_txn *txn, struct span account,
                                      struct span secret);
@@ -111,6 +114,8 @@ bool command_account_list(struct command_call *call);
 bool command_account_show(struct command_call *call);
 bool command_account_limit(struct command_call *call);
 bool command_account_reset(struct command_call *call);
+bool command_account_action(struct command_call *call);
+bool command_account_allow(struct command_call *call);
 bool command_account_forget_login(struct command_call *call);
 bool command_token_add(struct command_call *call);
 bool command_token_list(struct command_call *call);

@@ -130,7 +130,7 @@ bool command_account_passwd(struct command_call *call)
 	return with_name(call, passwd);
 }
 
-/* ---- delete, reset, limit ---- */
+/* ---- delete, reset ---- */
 
 static bool delete_run(struct command_write *write, struct store_txn *txn, int64_t now)
 {
@@ -146,13 +146,6 @@ static bool reset_run(struct command_write *write, struct store_txn *txn, int64_
 {
 	(void)now;
 	return gate_reset(txn, write->account) == STORE_OK ||
-	       no_such(write->call, write->account);
-}
-
-static bool limit_run(struct command_write *write, struct store_txn *txn, int64_t now)
-{
-	(void)now;
-	return gate_limit(txn, write->account, write->data) == STORE_OK ||
 	       no_such(write->call, write->account);
 }
 
@@ -182,52 +175,6 @@ static bool reset(struct command_call *call, struct span name)
 	return command_commit(&write);
 }
 
-bool command_limits(struct command_call *call, const char *const *words, size_t count,
-                    struct budget_limits *limits_out)
-{
-	struct budget_limits limits = { .count = 0 };
-	for (size_t i = 0; i < count; i++) {
-		const char *reason;
-		struct budget_limit limit;
-		if (!budget_limit_parse(span_str(words[i]), &limit, &reason)) {
-			return command_fail(call, "%s: %s", words[i], reason);
-		}
-		for (size_t k = 0; k < limits.count; k++) {
-			if (limits.limit[k].window == limit.window) {
-				return command_fail(
-				    call, "%s: a second limit for the same window", words[i]);
-			}
-		}
-		if (limits.count == BUDGET_LIMITS_MAX) {
-			return command_fail(call, "at most %d limits", BUDGET_LIMITS_MAX);
-		}
-		limits.limit[limits.count++] = limit;
-	}
-	*limits_out = limits;
-	return true;
-}
-
-static bool limit(struct command_call *call, struct span name)
-{
-	struct budget_limits limits;
-	char act[200] = "account limit";
-	bool given = call->argc > 2 || strcmp(call->argv[1], "default") != 0;
-	if (!command_limits(call, call->argv + 1, given ? call->argc - 1 : 0, &limits)) {
-		return false;
-	}
-	for (size_t i = 1, at = strlen(act); i < call->argc && at < sizeof act; i++) {
-		at += (size_t)snprintf(act + at, sizeof act - at, " %s", call->argv[i]);
-	}
-	struct command_write write = {
-		.run = limit_run,
-		.call = call,
-		.account = name,
-		.act = act,
-		.data = &limits,
-	};
-	return command_commit(&write);
-}
-
 bool command_account_delete(struct command_call *call)
 {
 	return with_name(call, delete);
@@ -238,46 +185,12 @@ bool command_account_reset(struct command_call *call)
 	return with_name(call, reset);
 }
 
-bool command_account_limit(struct command_call *call)
-{
-	return with_name(call, limit);
-}
-
 /* ---- list, show ---- */
 
-json_t *command_limits_text(const struct budget_limits *limits)
-{
-	struct buf text;
-	buf_init(&text, 256);
-	for (size_t i = 0; i < limits->count; i++) {
-		buf_put_str(&text, i ? " " : "");
-		budget_limit_write(&limits->limit[i], &text);
-	}
-	json_t *json = command_text(text.len ? buf_span(&text) : SPAN_LIT("unlimited"));
-	buf_done(&text);
-	return json;
-}
-
-json_t *command_used_text(const uint32_t *spent, size_t count)
-{
-	struct buf text;
-	buf_init(&text, 256);
-	for (size_t i = 0; i < count; i++) {
-		buf_printf(&text, "%s%u", i ? " " : "", spent[i]);
-	}
-	json_t *json = command_text(buf_span(&text));
-	buf_done(&text);
-	return json;
-}
-
 /* Of a device: what happens when its limit is used up; "" for all others. */
-static const char *device_text(const struct gate_device *device)
+static const char *device_text(const struct gate_view *view)
 {
-	static const char *const actions[] = {
-		[GATE_ACTION_SUSPEND] = "suspend",
-		[GATE_ACTION_DEFER] = "defer",
-	};
-	return device ? actions[device->action] : "";
+	return view->device ? command_action_name(view->action) : "";
 }
 
 /* The row of one account; NULL when it can not be read. */
@@ -292,15 +205,16 @@ static json_t *account_row(struct command_call *call, struct store_txn *txn, str
 	    queue_usage(txn, name, &usage) != STORE_OK) {
 		return NULL;
 	}
-	return json_pack("{s:o, s:s, s:o, s:o, s:b, s:b, s:s, s:I, s:I, s:o, s:o}", "account",
-	                 command_text(name), "standing", view.incident ? "suspended" : "good",
-	                 "limits", command_limits_text(&view.limits), "used",
-	                 command_used_text(view.spent, view.limits.count), "own_limits",
-	                 view.own_limits, "exempt", view.exempt, "device",
-	                 device_text(view.device), "queued", (json_int_t)usage.entries,
-	                 "queued_bytes", (json_int_t)usage.bytes, "created",
-	                 command_time(account.created_wall), "password_changed",
-	                 command_time(account.changed_wall));
+	return json_pack(
+	    "{s:o, s:s, s:o, s:o, s:b, s:s, s:o, s:b, s:s, s:I, s:I, s:o, s:o}", "account",
+	    command_text(name), "standing", view.incident ? "suspended" : "good", "limits",
+	    command_limits_text(&view.limits), "used",
+	    command_used_text(view.spent, view.limits.count), "own_limits", view.own_limits,
+	    "action", command_action_name(view.action), "ticket", command_ticket_text(&view),
+	    "exempt", view.exempt, "device", device_text(&view), "queued",
+	    (json_int_t)usage.entries, "queued_bytes", (json_int_t)usage.bytes, "created",
+	    command_time(account.created_wall), "password_changed",
+	    command_time(account.changed_wall));
 }
 
 bool command_account_list(struct command_call *call)
@@ -345,10 +259,10 @@ static bool show(struct command_call *call, struct span name)
 	if (!row) {
 		return command_fail(call, "%.*s: its rows can not be read", SPAN_ARG(name));
 	}
-	command_layout(
-	    call, COMMAND_CARD,
-	    "account standing limits used own_limits exempt device queued queued_bytes created "
-	    "password_changed");
+	command_layout(call, COMMAND_CARD,
+	               "account standing limits used own_limits action ticket exempt device "
+	               "queued queued_bytes created "
+	               "password_changed");
 	call->emit(call->context, row);
 	return true;
 }

@@ -152,6 +152,8 @@ struct suspend_rules config_suspend_rules(const struct config *config)
 struct gate_rules config_gate_rules(const struct config *config)
 {
 	return (struct gate_rules){ .limits = config->limits,
+		                    .action = config->action,
+		                    .suspend_max = config->suspend_max,
 		                    .devices = config->gate_devices,
 		                    .ndevices = config->ndevices,
 		                    .exempt = config->exempt,

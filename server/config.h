@@ -116,7 +116,9 @@ struct config {
 	struct network *screen_exempt;
 	size_t nscreen_exempt;
 	struct budget_limits limits;
-	struct span *exempt; /* canonical accounts or patterns */
+	enum gate_action action;          /* at the limit; not DEFAULT */
+	struct budget_limits suspend_max; /* of suspensions by budget; one or none */
+	struct span *exempt;              /* canonical accounts or patterns */
 	size_t nexempt;
 	/* suspension */
 	struct span *postmaster; /* where notices go; none: accounts are never suspended */

@@ -97,11 +97,9 @@ const struct config_row config_rows[] = {
 	  .sentence = "Who it is; the account is made if need be, and needs no password." },
 	{ DEVICE(limits), &config_type_limits, AT_DEVICE(limits), 0, BUDGET_LIMITS_MAX,
 	  .derived = "those of any account", .sentence = "Its limits." },
-	{ DEVICE(action), &config_type_word, AT_DEVICE(action), .initial = "suspend",
-	  .words = "suspend|defer",
-	  .sentence =
-	      "What happens at the limit: it is suspended, or its mail is deferred until "
-	      "there is room again." },
+	{ DEVICE(action), &config_type_word, AT_DEVICE(action), .initial = "default",
+	  .words = "suspend|defer|hold|default",
+	  .sentence = "What happens at the limit, when not the same as with all others." },
 
 	{ CONFIG_TOP, "auth", &config_type_word, AT(backend.kind), .initial = "internal",
 	  .words = "internal|saslauthd|sasldb|ldap|sql|dovecot",
@@ -203,9 +201,21 @@ const struct config_row config_rows[] = {
 	  .sentence = "Recipients an account may write to in a window, all of which must be "
 	              "kept; {} is "
 	              "no limit. An account may have its own (gatepostctl account limit)." },
+	{ TOP(action), &config_type_word, AT(action), .initial = "suspend",
+	  .words = "suspend|defer|hold",
+	  .sentence =
+	      "What happens at the limit: the account is suspended; its mail is deferred, "
+	      "with the time when there is room again; or it is taken and kept in the queue, "
+	      "up to as much again, for gatepostctl queue release. An account may have its "
+	      "own (gatepostctl account action)." },
+	{ TOP(suspend_max), &config_type_limits, AT(suspend_max), 0, 1, "20/1h",
+	  .sentence =
+	      "Most accounts that are suspended at the limit in a time: beyond it they are "
+	      "held instead, and one notice says so. {} is no end." },
 	{ TOP(exempt), &config_type_patterns, AT(exempt), 0, CONFIG_EXEMPT_MAX, "",
 	  .count_offset = AT(nexempt),
-	  .sentence = "Accounts without limits, with * for any run of characters: "
+	  .sentence = "Accounts without limits, with * for any run of characters; ten times "
+	              "the limit is told to the postmasters once a day: "
 	              "{ \"newsletter@example.org\", \"*@lists.example.org\" }." },
 	{ TOP(postmaster), &config_type_mailboxes, AT(postmaster), 0, CONFIG_POSTMASTERS_MAX,
 	  "", .count_offset = AT(npostmaster), .sample = "postmaster@example.org",

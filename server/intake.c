@@ -40,6 +40,7 @@ struct intake {
 	struct commit_job end;
 	enum intake_verdict verdict;
 	struct suspend_result suspended;
+	int64_t again_wall;  /* when DEFERRED */
 	struct span subject; /* as people read it */
 	struct span apppass; /* by which it comes; empty: none */
 };
@@ -277,6 +278,7 @@ static bool may_send(struct intake *intake, struct store_txn *txn, int64_t now)
 		[GATE_NEVER] = INTAKE_NEVER,       [GATE_TRIPPED] = INTAKE_TRIPPED,
 		[GATE_SUSPENDED] = INTAKE_STOPPED, [GATE_UNKNOWN] = INTAKE_UNKNOWN,
 		[GATE_BROKEN] = INTAKE_ERROR,      [GATE_DEFER] = INTAKE_DEFERRED,
+		[GATE_HOLD] = INTAKE_QUEUED,       [GATE_FULL] = INTAKE_HELD_FULL,
 	};
 	struct gate_rules rules = config_gate_rules(intake->config);
 	struct act act = {
@@ -290,6 +292,10 @@ static bool may_send(struct intake *intake, struct store_txn *txn, int64_t now)
 	};
 	enum gate_verdict verdict = gate_message(txn, &rules, &act, &intake->suspended);
 	intake->verdict = verdicts[verdict];
+	intake->entry.state = verdict == GATE_HOLD ? QUEUE_HELD : QUEUE_READY;
+	if (verdict == GATE_DEFER) {
+		intake->again_wall = act.wall + gate_when(txn, &rules, &act) - now;
+	}
 	if (verdict == GATE_SUSPENDED) {
 		gate_login(txn, act.account, SPAN_NONE, &intake->suspended.incident, NULL);
 	}
@@ -308,7 +314,6 @@ static void end_run(struct commit_job *job, struct store_txn *txn, int64_t now)
 		body_drop(txn, entry->id);
 		return;
 	}
-	entry->state = QUEUE_READY;
 	entry->accepted_at = now;
 	entry->next_at = now;
 	entry->accepted_wall = wall_ms();
@@ -333,11 +338,19 @@ static void log_queued(const struct intake *intake)
 		log_word(&line, "apppass", intake->apppass);
 	}
 	log_text(&line, "from", entry->sender);
+	if (entry->state == QUEUE_HELD) {
+		log_word(&line, "held", SPAN_LIT("limit"));
+	}
 	log_end(&line);
 }
 
+/* What is held stays; the notice about it is due. */
 static void hand_over(struct intake *intake)
 {
+	if (intake->entry.state == QUEUE_HELD) {
+		delivery_tell(intake->worker->server->delivery, DELIVERY_RELEASED, 0);
+		return;
+	}
 	struct buf none;
 	buf_init(&none, 1);
 	struct queue_due due = {
@@ -348,6 +361,20 @@ static void hand_over(struct intake *intake)
 	bool whole = intake->next_row == 0 && intake->fill.len <= DELIVERY_BODY_MAX;
 	delivery_hand_over(intake->worker->server->delivery, &due,
 	                   whole ? &intake->fill : &none);
+}
+
+/* What goes with a verdict. */
+static uint64_t number_of(const struct intake *intake, enum intake_verdict verdict)
+{
+	switch (verdict) {
+	case INTAKE_TRIPPED:
+	case INTAKE_STOPPED:
+		return intake->suspended.incident;
+	case INTAKE_DEFERRED:
+		return (uint64_t)intake->again_wall;
+	default:
+		return intake->entry.id;
+	}
 }
 
 static void end_done(struct commit_job *job, enum store_result result)
@@ -365,9 +392,7 @@ static void end_done(struct commit_job *job, enum store_result result)
 		                 intake->suspended.incident);
 	}
 	if (intake->owner) {
-		bool stopped = verdict == INTAKE_TRIPPED || verdict == INTAKE_STOPPED;
-		intake->handler->end(intake->owner, verdict,
-		                     stopped ? intake->suspended.incident : intake->entry.id);
+		intake->handler->end(intake->owner, verdict, number_of(intake, verdict));
 	}
 	if (verdict == INTAKE_QUEUED) {
 		hand_over(intake);

@@ -27,8 +27,9 @@ struct intake_envelope {
 
 enum intake_verdict {
 	INTAKE_QUEUED,
-	INTAKE_SPENT,    /* budget */
-	INTAKE_DEFERRED, /* budget of a device that is to wait */
+	INTAKE_SPENT,     /* budget */
+	INTAKE_DEFERRED,  /* budget of an account that is to wait */
+	INTAKE_HELD_FULL, /* the same, and as much again is held already */
 	INTAKE_NEVER,
 	INTAKE_TRIPPED, /* the account is suspended, by this very message */
 	INTAKE_STOPPED, /* it was already */
@@ -42,7 +43,8 @@ struct intake_handler {
 	/* The writer took a block: there is room again. */
 	void (*room)(void *owner);
 	/* After intake_finish, once durable (or refused). `id` is of the entry; of the incident
-	 * when STOPPED. The intake is freed after it. */
+	 * when TRIPPED or STOPPED; the time to try again, ms since 1970, when DEFERRED. The
+	 * intake is freed after it. */
 	void (*end)(void *owner, enum intake_verdict verdict, uint64_t id);
 };
 

@@ -314,10 +314,12 @@ static struct span write_event_id(const struct queue_entry *entry, struct notice
 static void add_event(const struct config *config, const struct notice_event *event,
                       struct span evidence, struct notice_facts *facts)
 {
-	static const char *const hints[] = { "screen", "account", "unknown", "backend" };
+	static const char *const hints[] = { "screen", "account", "unknown", "backend",
+		                             "held" };
 	notice_facts_add(facts, "what", span_str(event->what));
 	notice_facts_add(facts, "evidence", evidence);
 	notice_facts_add(facts, "did", span_str(event->did));
+	notice_facts_add(facts, "pause", span_str(event->pause));
 	notice_facts_add(facts, "hostname", span_str(config->hostname));
 	for (size_t i = 0; i < COUNT(hints); i++) {
 		bool is = span_eq(span_str(hints[i]), span_str(event->hint));

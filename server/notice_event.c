@@ -1,33 +1,54 @@
 #include "server/notice_event.h"
 
+#include "auth/gate.h"
+
 static const struct notice_event events[] = {
 	[SCREENING_BLOCK] = { "block", "Logins shut out",
 	                      "Somebody tried many wrong passwords.",
 	                      "It refuses logins from there until then; a next time is longer.",
-	                      "screen" },
+	                      "screen", "an hour" },
 	[SCREENING_SPRAY] = { "spray", "Logins shut out",
 	                      "Somebody tried passwords on many accounts.",
 	                      "It refuses logins from there until then; a next time is longer.",
-	                      "screen" },
+	                      "screen", "an hour" },
 	[SCREENING_GUESS] = { "guess", "An account is being guessed",
 	                      "The password of one account is being guessed from many places.",
 	                      "It checks no password for this account until then, but from "
 	                      "networks that have logged in to it lately.",
-	                      "account" },
+	                      "account", "an hour" },
 	[SCREENING_UNKNOWN_ACCOUNT] = { "unknown-account", "A login without an account",
 	                                "A good password came from somebody who has no "
 	                                "account here.",
 	                                "It refused the login, as a fault that may pass.",
-	                                "unknown" },
+	                                "unknown", "an hour" },
 	[SCREENING_BACKEND] = { "backend", "Logins can not be checked",
 	                        "What checks the passwords can not be asked.",
 	                        "It refused the login, as a fault that may pass; it counts as "
 	                        "no failure of the user.",
-	                        "backend" },
+	                        "backend", "an hour" },
+	/* Those of the gate, behind the alarms of the screen. */
+	{ GATE_NOTICE_HELD, "Mail is held at a limit",
+	  "An account has used up its limit, and its mail is kept here.",
+	  "It takes what goes beyond the limit, up to as much again, and keeps it in the "
+	  "queue; "
+	  "then it defers the rest. Nobody is suspended.",
+	  "held", "a day" },
+	{ GATE_NOTICE_CROWD, "MANY ACCOUNTS at their limits",
+	  "So many accounts have used up their limits that no more of them are suspended: an "
+	  "event of your own, or many stolen passwords.",
+	  "It suspends no more than suspend_max for now; mail beyond the limits of all others "
+	  "is "
+	  "kept in the queue, up to as much again, and then deferred.",
+	  "held", "a day" },
+	{ GATE_NOTICE_EXEMPT, "An exempt account sends very much",
+	  "An account that is exempt has written to more than ten times as many recipients as "
+	  "others may.",
+	  "Nothing: it is exempt.", "account", "a day" },
 };
 
-static const struct notice_event other = { "", "Logins", "Something about logins.",
-	                                   "It is written in the log.", "" };
+static const struct notice_event other = {
+	"", "Logins", "Something about logins.", "It is written in the log.", "", "an hour"
+};
 
 const char *screening_alarm_word(enum screening_alarm alarm)
 {

@@ -7,7 +7,6 @@
 #include "store/account.h"
 
 #define DIGEST_SHOWN 6
-#define TIME_TEXT    40
 
 /* ---- names and times ---- */
 
@@ -37,12 +36,9 @@ struct span screening_name(struct server *server, struct span account,
 }
 
 /* T as the clock on the wall will show it. */
-static struct span time_of(struct server *server, int64_t until, char text[TIME_TEXT])
+static struct span time_of(struct server *server, int64_t until, char text[WALL_TEXT])
 {
-	struct tm parts;
-	time_t seconds = (time_t)((wall_ms() + until - store_now(server->store)) / 1000);
-	gmtime_r(&seconds, &parts);
-	return span_of(text, strftime(text, TIME_TEXT, "%Y-%m-%dT%H:%M:%SZ", &parts));
+	return wall_write(wall_ms() + until - store_now(server->store), text);
 }
 
 static struct span text_of(const struct network *network, struct buf *text)
@@ -116,7 +112,7 @@ static const struct {
 void screening_tell(struct server *server, const struct screen_try *attempt,
                     const struct screen_effect *effect)
 {
-	char name[SCREENING_NAME_TEXT], until[TIME_TEXT];
+	char name[SCREENING_NAME_TEXT], until[WALL_TEXT];
 	struct buf address = { .cap = NETWORK_TEXT_MAX }, network = { .cap = NETWORK_TEXT_MAX };
 	struct buf evidence = { .cap = SCREENING_EVIDENCE };
 	struct network whole = network_cut(attempt->address, 8 * NETWORK_ADDRESS_BYTES);

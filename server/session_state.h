@@ -59,6 +59,7 @@ struct session {
 	struct door *door; /* answers to notices among the recipients */
 	struct trip *trip; /* a RCPT waits for the writer's judgement */
 	char asked[ADDRESS_MAX + 1]; /* its recipient */
+	int64_t again_wall;          /* when what was deferred is to be tried again */
 	unsigned messages;
 	unsigned notes; /* of names that are not its own */
 	/* deadlines, on the loop's clock in ms */

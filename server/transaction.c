@@ -95,9 +95,18 @@ static bool is_stopped_reply(enum reply reply)
 	return reply == REPLY_STOPPED || reply == REPLY_STOPPED_BYE;
 }
 
+/* With the time when tokens are back, as far as is known now. */
+static void answer_deferred(struct session *session, enum reply reply)
+{
+	char text[WALL_TEXT];
+	smtp_server_answer(session->smtp, reply, wall_write(session->again_wall, text));
+}
+
 static void answer(struct session *session, enum reply reply)
 {
-	(is_stopped_reply(reply) ? session_answer_stopped : session_answer)(session, reply);
+	(reply == REPLY_BUDGET_DEFERRED ? answer_deferred
+	 : is_stopped_reply(reply)      ? session_answer_stopped
+	                                : session_answer)(session, reply);
 }
 
 void transaction_mail(struct session *session, struct smtp_event *event)
@@ -125,6 +134,7 @@ static const enum reply gate_replies[] = {
 	[GATE_NEVER] = REPLY_BUDGET_NEVER, [GATE_TRIPPED] = REPLY_STOPPED,
 	[GATE_SUSPENDED] = REPLY_STOPPED,  [GATE_UNKNOWN] = REPLY_ACCOUNT_GONE,
 	[GATE_BROKEN] = REPLY_STORE_ERROR, [GATE_DEFER] = REPLY_BUDGET_DEFERRED,
+	[GATE_HOLD] = REPLY_RECIPIENT_OK,  [GATE_FULL] = REPLY_BUDGET_FULL,
 };
 
 /* What the transaction would be with one recipient more. */
@@ -153,6 +163,10 @@ static enum gate_verdict ask_gate(struct session *session)
 	}
 	struct act act = act_of(session);
 	enum gate_verdict verdict = gate_recipient(txn, &rules, &act);
+	session->again_wall = act.wall;
+	if (verdict == GATE_DEFER) {
+		session->again_wall += gate_when(txn, &rules, &act) - act.now;
+	}
 	if (verdict == GATE_SUSPENDED) {
 		gate_login(txn, act.account, act.apppass, &session->stopped, NULL);
 	}
@@ -276,7 +290,9 @@ void transaction_rcpt(struct session *session, struct smtp_event *event)
 		return;
 	}
 	enum gate_verdict verdict = ask_gate(session);
-	if (verdict == GATE_TRIPPED && start_trip(session, &event->address)) {
+	/* What could never fit is a slip that the writer counts: the third is a trip. */
+	if ((verdict == GATE_TRIPPED || verdict == GATE_NEVER) &&
+	    start_trip(session, &event->address)) {
 		return;
 	}
 	conclude(session, &event->address, verdict == GATE_TRIPPED ? GATE_BROKEN : verdict);
@@ -316,11 +332,17 @@ static void on_door_end(void *owner, bool kept)
 static void on_intake_end(void *owner, enum intake_verdict verdict, uint64_t id)
 {
 	static const enum reply replies[] = {
-		[INTAKE_QUEUED] = REPLY_QUEUED,      [INTAKE_SPENT] = REPLY_BUDGET_SPENT,
-		[INTAKE_NEVER] = REPLY_BUDGET_NEVER, [INTAKE_TRIPPED] = REPLY_STOPPED,
-		[INTAKE_STOPPED] = REPLY_STOPPED,    [INTAKE_UNKNOWN] = REPLY_ACCOUNT_GONE,
-		[INTAKE_FULL] = REPLY_STORE_FULL,    [INTAKE_ACCOUNT_FULL] = REPLY_ACCOUNT_FULL,
-		[INTAKE_ERROR] = REPLY_STORE_ERROR,  [INTAKE_DEFERRED] = REPLY_BUDGET_DEFERRED,
+		[INTAKE_QUEUED] = REPLY_QUEUED,
+		[INTAKE_SPENT] = REPLY_BUDGET_SPENT,
+		[INTAKE_NEVER] = REPLY_BUDGET_NEVER,
+		[INTAKE_TRIPPED] = REPLY_STOPPED,
+		[INTAKE_STOPPED] = REPLY_STOPPED,
+		[INTAKE_UNKNOWN] = REPLY_ACCOUNT_GONE,
+		[INTAKE_FULL] = REPLY_STORE_FULL,
+		[INTAKE_ACCOUNT_FULL] = REPLY_ACCOUNT_FULL,
+		[INTAKE_ERROR] = REPLY_STORE_ERROR,
+		[INTAKE_DEFERRED] = REPLY_BUDGET_DEFERRED,
+		[INTAKE_HELD_FULL] = REPLY_BUDGET_FULL,
 	};
 	struct session *session = owner;
 	session->intake = NULL;
@@ -334,6 +356,7 @@ static void on_intake_end(void *owner, enum intake_verdict verdict, uint64_t id)
 		answer_taken(session);
 	} else {
 		bool stopped = verdict == INTAKE_TRIPPED || verdict == INTAKE_STOPPED;
+		session->again_wall = verdict == INTAKE_DEFERRED ? (int64_t)id : 0;
 		session->stopped = stopped ? id : session->stopped;
 		session->tripped = session->tripped || verdict == INTAKE_TRIPPED;
 		log_refused(session, replies[verdict], SPAN_NONE);

@@ -51,7 +51,7 @@ static void what_is_refused(void **state)
 		{ "device a { address = 10.1.2.3 account = scanner }",
 		  ":3: device a: account: \"scanner\": needs its @domain" },
 		{ "device a { address = 10.1.2.3 account = \"a@b\"\naction = drop }",
-		  ":4: device a: action: \"drop\": must be suspend or defer" },
+		  ":4: device a: action: \"drop\": must be suspend, defer, hold or default" },
 		{ DEVICE "device b { address = 10.1.2.4 account = \"SCANNER@example.org\" }",
 		  ":4: device b: account: is that of device a" },
 		{ DEVICE "device b { account = \"b@b\"\naddress = { 10.1.2.4, 10.1.2.3 } }",
