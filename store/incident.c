@@ -5,12 +5,13 @@
 #include "proto/pack.h"
 #include "store/keys.h"
 
-#define ROW_VERSION 1
+#define ROW_VERSION 2 /* 1 ends behind ended_how */
 #define ROW_MAX     ((size_t)64 * 1024)
 
 /* What is yes or no, in one byte. */
 #define IS_REPLY_OFF   1
 #define IS_UNDELIVERED 2
+#define IS_CLEARED     4
 
 static void pack_row(const struct incident *incident, struct buf *out)
 {
@@ -18,7 +19,8 @@ static void pack_row(const struct incident *incident, struct buf *out)
 	pack_u8(out, (uint8_t)incident->state);
 	pack_u8(out, (uint8_t)incident->sweep);
 	pack_u8(out, (uint8_t)((incident->reply_off ? IS_REPLY_OFF : 0) |
-	                       (incident->undelivered ? IS_UNDELIVERED : 0)));
+	                       (incident->undelivered ? IS_UNDELIVERED : 0) |
+	                       (incident->cleared ? IS_CLEARED : 0)));
 	pack_u64(out, incident->swept_to);
 	pack_i64(out, incident->opened_at);
 	pack_i64(out, incident->opened_wall);
@@ -32,20 +34,26 @@ static void pack_row(const struct incident *incident, struct buf *out)
 	pack_span(out, incident->reasons);
 	pack_span(out, incident->ended_by);
 	pack_span(out, incident->ended_how);
+	pack_varint(out, incident->reminders);
+	pack_i64(out, incident->warned_at);
 }
 
-static void unpack_front(struct unpacker *in, struct incident *incident)
+/* Returns the version. */
+static uint8_t unpack_front(struct unpacker *in, struct incident *incident)
 {
 	uint8_t version = unpack_u8(in);
 	uint8_t state = unpack_u8(in);
 	uint8_t sweep = unpack_u8(in);
 	uint8_t flags = unpack_u8(in);
-	in->bad |= version != ROW_VERSION || state > INCIDENT_ENDED ||
-	           sweep > INCIDENT_DISCARD || flags > (IS_REPLY_OFF | IS_UNDELIVERED);
+	in->bad |= version < 1 || version > ROW_VERSION || state > INCIDENT_ENDED ||
+	           sweep > INCIDENT_DISCARD ||
+	           flags > (IS_REPLY_OFF | IS_UNDELIVERED | IS_CLEARED);
 	incident->state = in->bad ? INCIDENT_OPEN : (enum incident_state)state;
 	incident->sweep = in->bad ? INCIDENT_SWEPT : (enum incident_sweep)sweep;
 	incident->reply_off = flags & IS_REPLY_OFF;
 	incident->undelivered = flags & IS_UNDELIVERED;
+	incident->cleared = flags & IS_CLEARED;
+	return version;
 }
 
 static bool is_account(struct span name)
@@ -63,7 +71,7 @@ static enum store_result unpack_row(struct span row, struct arena *arena,
 		return STORE_FAILED;
 	}
 	struct unpacker in = unpack_from(copy);
-	unpack_front(&in, &incident);
+	uint8_t version = unpack_front(&in, &incident);
 	incident.swept_to = unpack_u64(&in);
 	incident.opened_at = unpack_i64(&in);
 	incident.opened_wall = unpack_i64(&in);
@@ -77,6 +85,10 @@ static enum store_result unpack_row(struct span row, struct arena *arena,
 	incident.reasons = unpack_span(&in);
 	incident.ended_by = unpack_span(&in);
 	incident.ended_how = unpack_span(&in);
+	if (version > 1) {
+		incident.reminders = (uint32_t)unpack_varint(&in);
+		incident.warned_at = unpack_i64(&in);
+	}
 	if (!unpack_ok(&in) || !is_account(incident.account)) {
 		return STORE_DAMAGED;
 	}

@@ -37,10 +37,13 @@ struct incident {
 	int64_t ended_wall;
 	struct span ended_by;  /* a login, an address, "uid 0" */
 	struct span ended_how; /* the order's name */
-	bool reply_off;        /* too many in a day: only the command line ends it */
+	bool reply_off;        /* too many in a day: a reply stops it, only a command ends it */
 	int64_t notified_at;   /* T when its notice was taken by the smarthost; 0 = not yet */
 	bool undelivered;      /* that took too long: said in the log, kept in a file */
 	int64_t complained_at; /* T of the last notice that an answer did not count; 0 = none */
+	uint32_t reminders;    /* times that its being open was brought to mind */
+	int64_t warned_at;     /* T when it was said that its held mail will go; 0 = not yet */
+	bool cleared;          /* of its held mail nothing is left, or the last sweep is on */
 	uint32_t ignored;      /* answers with its token that did not count, as journaled */
 };
 

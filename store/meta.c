@@ -6,12 +6,14 @@
 
 #define SCHEMA        1
 #define CLOCK_VERSION 1
+#define DRILL_VERSION 1
 /* T starts a year after its zero, so that what lies a window back never is before it. */
 #define FIRST_T  ((int64_t)366 * 24 * 3600 * 1000)
 #define ID_SHIFT 10
 
 static const struct span schema_key = { "schema", 6 };
 static const struct span clock_key = { "clock", 5 };
+static const struct span drill_key = { "drill", 5 };
 
 static int64_t clock_ms(clockid_t id)
 {
@@ -130,4 +132,41 @@ enum store_result meta_read(struct meta *meta, struct store_txn *txn, int64_t lo
 	atomic_store(&meta->offset, now - clock_ms(CLOCK_BOOTTIME));
 	atomic_store(&meta->next_id, next_id > then.next_id ? next_id : then.next_id);
 	return STORE_OK;
+}
+
+/* ---- the last drill ---- */
+
+enum store_result meta_drill_get(struct store_txn *txn, struct meta_drill *drill_out)
+{
+	struct span row;
+	enum store_result result = store_get(txn, STORE_META, drill_key, &row);
+	if (result != STORE_OK) {
+		return result;
+	}
+	struct unpacker in = unpack_from(row);
+	uint8_t version = unpack_u8(&in);
+	struct meta_drill drill;
+	drill.sent_at = unpack_i64(&in);
+	drill.sent_wall = unpack_i64(&in);
+	drill.passed_wall = unpack_i64(&in);
+	drill.answers = unpack_u32(&in);
+	if (!unpack_ok(&in) || version != DRILL_VERSION) {
+		return STORE_DAMAGED;
+	}
+	*drill_out = drill;
+	return STORE_OK;
+}
+
+enum store_result meta_drill_put(struct store_txn *txn, const struct meta_drill *drill)
+{
+	struct buf row;
+	buf_init(&row, 64);
+	pack_u8(&row, DRILL_VERSION);
+	pack_i64(&row, drill->sent_at);
+	pack_i64(&row, drill->sent_wall);
+	pack_i64(&row, drill->passed_wall);
+	pack_u32(&row, drill->answers);
+	enum store_result result = put(txn, drill_key, &row);
+	buf_done(&row);
+	return result;
 }

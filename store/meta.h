@@ -1,4 +1,4 @@
-/* The META table: the schema that the store was written by, its clock T, its next id. */
+/* The META table: the schema that the store was written by, its clock T, its next id; the last drill. */
 #ifndef GATEPOST_STORE_META_H
 #define GATEPOST_STORE_META_H
 
@@ -19,6 +19,17 @@ enum store_result meta_read(struct meta *meta, struct store_txn *txn, int64_t lo
                             const char *dir, struct error *error);
 /* Part of every commit. */
 enum store_result meta_write(const struct meta *meta, struct store_txn *txn);
+/* The last sample notice (auth/drill). */
+struct meta_drill {
+	int64_t sent_at;     /* T */
+	int64_t sent_wall;   /* ms since 1970 */
+	int64_t passed_wall; /* when an answer to this or an earlier one counted; 0 = never */
+	uint32_t answers;    /* to this one */
+};
+
+/* NOT_FOUND before the first. DAMAGED does not mark the transaction. */
+enum store_result meta_drill_get(struct store_txn *txn, struct meta_drill *drill_out);
+enum store_result meta_drill_put(struct store_txn *txn, const struct meta_drill *drill);
 /* T, in ms. Any thread. */
 int64_t meta_now(const struct meta *meta);
 

@@ -40,6 +40,11 @@ enum queue_kind {
 	QUEUE_NOTICE_ENDED,     /* what an answer, or the admin, did */
 	QUEUE_NOTICE_IGNORED,   /* a right token came with an answer that did not count */
 	QUEUE_NOTICE_EVENT,     /* something about logins; its note says all, incident 0 */
+	QUEUE_NOTICE_REMINDER, /* it is still suspended: with the token */
+	QUEUE_NOTICE_EXPIRING, /* held mail will be deleted */
+	QUEUE_NOTICE_DRILL,    /* a sample, with a token that ends nothing; incident 0 */
+	QUEUE_NOTICE_DRILLED,  /* what an answer to it would have done; incident 0 */
+	QUEUE_KINDS,
 };
 
 struct queue_entry {

@@ -118,7 +118,7 @@ static void unpack_state(struct unpacker *in, struct queue_head *head)
 	uint8_t kind = unpack_u8(in);
 	head->next_at = unpack_i64(in);
 	head->incident = unpack_varint(in);
-	in->bad |= version != ROW_VERSION || state > QUEUE_HELD || kind > QUEUE_NOTICE_EVENT;
+	in->bad |= version != ROW_VERSION || state > QUEUE_HELD || kind >= QUEUE_KINDS;
 	head->state = in->bad ? QUEUE_HELD : (enum queue_state)state;
 	head->kind = in->bad ? QUEUE_MAIL : (enum queue_kind)kind;
 }

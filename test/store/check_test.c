@@ -349,7 +349,7 @@ static void kinds(void **state)
 		{ QUEUE_NOTICE_IGNORED, 6, false, { 2, 0, 2, 0, 0, 1 } },
 		/* Not even whose it is can be told: its due row goes, its usage too. */
 		{ QUEUE_NOTICE_EVENT, 0, false, { 2, 1, 1, 0, 0, 0 } },
-		{ QUEUE_NOTICE_EVENT + 1, 0, false, { 2, 0, 2, 0, 2, 1 } },
+		{ QUEUE_KINDS, 0, false, { 2, 0, 2, 0, 2, 1 } },
 	};
 	(void)state;
 	for (size_t i = 0; i < COUNT(rows); i++) {

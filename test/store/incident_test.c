@@ -22,6 +22,9 @@ static struct incident full(uint64_t number)
 		.notified_at = 5,
 		.undelivered = true,
 		.complained_at = 6,
+		.reminders = UINT32_MAX,
+		.warned_at = 7,
+		.cleared = true,
 		.ignored = UINT32_MAX,
 	};
 }
@@ -54,6 +57,9 @@ static void assert_incident(const struct incident *have, const struct incident *
 	assert_int_equal(have->notified_at, want->notified_at);
 	assert_int_equal(have->undelivered, want->undelivered);
 	assert_int_equal(have->complained_at, want->complained_at);
+	assert_int_equal(have->reminders, want->reminders);
+	assert_int_equal(have->warned_at, want->warned_at);
+	assert_int_equal(have->cleared, want->cleared);
 	assert_int_equal(have->ignored, want->ignored);
 }
 
@@ -203,6 +209,30 @@ static void assert_damaged(struct store_txn *txn, const char *bytes, size_t n)
 	arena_done(&arena);
 }
 
+/* A row from before there were reminders. */
+static void an_older_row(void **state)
+{
+	struct place *place = *state;
+	struct store_txn *txn = writing(place->store);
+	struct key at = key_id(2);
+	struct incident want = full(2), got;
+	struct arena arena;
+	char row[512];
+	incident_put(txn, &want);
+	size_t len = copy_row(txn, 2, row, sizeof row);
+	row[0] = 1;
+	row[3] = 3;
+	store_put(txn, STORE_INCIDENT, key_span(&at), span_of(row, len - 5 - 8));
+	arena_init(&arena, 1 << 20);
+	want.reminders = 0;
+	want.warned_at = 0;
+	want.cleared = false;
+	assert_int_equal(incident_get(txn, 2, &arena, &got), STORE_OK);
+	assert_incident(&got, &want);
+	arena_done(&arena);
+	store_abort(txn);
+}
+
 static void damaged_rows(void **state)
 {
 	static const struct {
@@ -210,11 +240,11 @@ static void damaged_rows(void **state)
 		char byte;
 	} table[] = {
 		{ 0, 0 },
-		{ 0, 2 },
+		{ 0, 3 },
 		{ 1, INCIDENT_ENDED + 1 },
 		{ 2, INCIDENT_DISCARD + 1 },
 		{ 2, (char)0xff },
-		{ 3, 4 },
+		{ 3, 8 },
 	};
 	struct place *place = *state;
 	struct store_txn *txn = writing(place->store);
@@ -287,6 +317,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(round_trip),   TEST(numbers),      TEST(dropped_with_its_transaction),
+		TEST(an_older_row), TEST(flipped_bits), TEST(caps),
 		TEST(damaged_rows), TEST(flipped_bits), TEST(caps),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
