@@ -30,7 +30,7 @@ bool standing_note_trip(struct standing *standing, uint64_t incident, int64_t no
 	int64_t *trips = standing->trips;
 	standing->state = STANDING_SUSPENDED;
 	standing->incident = incident;
-	memmove(trips + 1, trips, (STANDING_TRIPS_MAX - 1) * sizeof *trips);
+	memmove(trips + 1, trips, (STANDING_TRIPS_KEPT - 1) * sizeof *trips);
 	trips[0] = now > 0 ? now : 1; /* 0 is none */
 	int64_t oldest = trips[STANDING_TRIPS_MAX - 1];
 	return oldest && now - oldest < STANDING_TRIPS_SPAN;
@@ -46,7 +46,7 @@ void standing_pack(const struct standing *standing, struct buf *out)
 	}
 	pack_u8(out, (uint8_t)standing->state);
 	pack_varint(out, standing->incident);
-	for (size_t i = 0; i < STANDING_TRIPS_MAX; i++) {
+	for (size_t i = 0; i < STANDING_TRIPS_KEPT; i++) {
 		pack_varint(out, (uint64_t)standing->trips[i]);
 	}
 }
@@ -61,7 +61,7 @@ bool standing_unpack(struct span row, struct standing *standing_out)
 	}
 	uint8_t state = unpack_u8(&in);
 	standing.incident = unpack_varint(&in);
-	for (size_t i = 0; i < STANDING_TRIPS_MAX; i++) {
+	for (size_t i = 0; i < STANDING_TRIPS_KEPT; i++) {
 		uint64_t trip = unpack_varint(&in);
 		in.bad = in.bad || trip > (uint64_t)BUDGET_TIME_MAX;
 		standing.trips[i] = (int64_t)trip;

@@ -10,13 +10,14 @@
 
 enum standing_state { STANDING_GOOD, STANDING_SUSPENDED };
 
-#define STANDING_TRIPS_MAX  3 /* in a day: then a reply does not end it */
+#define STANDING_TRIPS_MAX  2 /* in a day: then a reply may stop it, but not end it */
+#define STANDING_TRIPS_KEPT 3 /* in the row: its form is older than that number */
 #define STANDING_TRIPS_SPAN ((int64_t)24 * 3600 * 1000)
 
 struct standing {
 	enum standing_state state;
-	uint64_t incident;                 /* the present or the last one */
-	int64_t trips[STANDING_TRIPS_MAX]; /* T of the last suspensions, 0 = none */
+	uint64_t incident;                  /* the present or the last one */
+	int64_t trips[STANDING_TRIPS_KEPT]; /* T of the last suspensions, 0 = none */
 };
 
 enum standing_event {
@@ -40,7 +41,7 @@ struct standing_effect {
 
 /* The table. */
 struct standing_effect standing_effect(enum standing_state state, enum standing_event event);
-/* Notes a trip; true when it is one too many for the reply way. */
+/* Notes a trip; true when it is one too many for an unlock by reply. */
 bool standing_note_trip(struct standing *standing, uint64_t incident, int64_t now);
 
 void standing_pack(const struct standing *standing, struct buf *out);

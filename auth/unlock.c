@@ -11,17 +11,16 @@
 
 /* ---- tokens ---- */
 
-void unlock_token(const struct secret_key *key, struct span account, uint64_t incident,
-                  char token_out[UNLOCK_TOKEN_LEN + 1])
+static void derive(const struct secret_key *key, const struct span label[2], uint64_t of,
+                   char token_out[UNLOCK_TOKEN_LEN + 1])
 {
 	static const char alphabet[] = "abcdefghijklmnopqrstuvwxyz234567"; /* RFC 4648 */
 	unsigned char digest[SECRET_BYTES];
 	unsigned char number[8];
 	for (size_t i = 0; i < sizeof number; i++) {
-		number[i] = (unsigned char)(incident >> (8 * i) & 0xff);
+		number[i] = (unsigned char)(of >> (8 * i) & 0xff);
 	}
-	const struct span parts[] = { SPAN_LIT("unlock token"), account,
-		                      span_of(number, sizeof number) };
+	const struct span parts[] = { label[0], label[1], span_of(number, sizeof number) };
 	secret_hmac(key, parts, COUNT(parts), digest);
 	for (size_t i = 0; i < UNLOCK_TOKEN_LEN; i++) {
 		unsigned letter = 0;
@@ -35,17 +34,35 @@ void unlock_token(const struct secret_key *key, struct span account, uint64_t in
 	secret_cleanse(digest, sizeof digest);
 }
 
-/* In the same time whatever is wrong with it. */
-static bool is_right(const struct secret_key *key, const struct incident *incident,
-                     struct span token)
+void unlock_token(const struct secret_key *key, struct span account, uint64_t incident,
+                  char token_out[UNLOCK_TOKEN_LEN + 1])
 {
-	char want[UNLOCK_TOKEN_LEN + 1];
+	const struct span label[] = { SPAN_LIT("unlock token"), account };
+	derive(key, label, incident, token_out);
+}
+
+void unlock_drill_token(const struct secret_key *key, int64_t sent_at,
+                        char token_out[UNLOCK_TOKEN_LEN + 1])
+{
+	const struct span label[] = { SPAN_LIT("drill token"), SPAN_NONE };
+	derive(key, label, (uint64_t)sent_at, token_out);
+}
+
+bool unlock_token_is(const char want[UNLOCK_TOKEN_LEN + 1], struct span token)
+{
 	char got[UNLOCK_TOKEN_LEN] = { 0 };
 	for (size_t i = 0; i < UNLOCK_TOKEN_LEN && i < token.len; i++) {
 		got[i] = span_lower(token.ptr[i]);
 	}
+	return secret_equal(want, got, sizeof got) && token.len == UNLOCK_TOKEN_LEN;
+}
+
+static bool is_right(const struct secret_key *key, const struct incident *incident,
+                     struct span token)
+{
+	char want[UNLOCK_TOKEN_LEN + 1];
 	unlock_token(key, incident->account, incident->number, want);
-	bool right = secret_equal(want, got, sizeof got) && token.len == UNLOCK_TOKEN_LEN;
+	bool right = unlock_token_is(want, token);
 	secret_cleanse(want, sizeof want);
 	return right;
 }
@@ -107,8 +124,6 @@ static struct span who_may(const struct unlock_rules *rules, const struct unlock
 	return SPAN_NONE;
 }
 
-/* ---- judging ---- */
-
 struct redeeming {
 	const struct unlock_rules *rules;
 	const struct unlock_answer *answer;
@@ -117,34 +132,19 @@ struct redeeming {
 	struct span by;   /* who gave the answer, for people */
 };
 
-/* The table of what an answer must not be; the first that it is names it. */
-static enum unlock_verdict judge(const struct redeeming *r)
+struct span unlock_giver(const struct unlock_rules *rules, const struct unlock_answer *answer)
 {
-	const struct unlock_answer *answer = r->answer;
-	const struct incident *incident = &r->incident;
-	bool word = order_is_word(answer->order);
-	bool open = incident->state == INCIDENT_OPEN && r->present == incident->number;
-	const struct {
-		bool fault;
-		enum unlock_verdict verdict;
-	} checks[] = {
-		{ answer->kind == ORDERS_MACHINE, UNLOCK_MACHINE },
-		{ is_self(answer, incident->account), UNLOCK_SELF },
-		{ !who_may(r->rules, answer).len, UNLOCK_STRANGER },
-		{ incident->reply_off, UNLOCK_OFF },
-		{ !open, UNLOCK_SPENT },
-		{ answer->now - incident->opened_at >= UNLOCK_LIFETIME, UNLOCK_EXPIRED },
-		{ r->rules->word_required && !word, UNLOCK_NO_WORD },
-	};
-	for (size_t i = 0; i < COUNT(checks); i++) {
-		if (checks[i].fault) {
-			return checks[i].verdict;
+	const struct span names[] = { who_may(rules, answer), answer->login, answer->from,
+		                      answer->sender };
+	for (size_t i = 0; i < COUNT(names); i++) {
+		if (names[i].len) {
+			return names[i];
 		}
 	}
-	return UNLOCK_DONE;
+	return SPAN_LIT("somebody");
 }
 
-/* ---- carrying out ---- */
+/* ---- what an order does ---- */
 
 #define GOOD_AGAIN "The account may send again. "
 
@@ -162,10 +162,7 @@ static const struct {
 	                  true },
 	[ORDER_DISCARD] = { STANDING_DISCARD, GOOD_AGAIN "Its held mail is deleted.", false },
 	[ORDER_SPAM] = { STANDING_SPAM,
-	                 "Its held mail is deleted. The account stays suspended; another "
-	                 "answer "
-	                 "to the same notice can end that.",
-	                 false },
+	                 "Its held mail is deleted. The account stays suspended.", false },
 	[ORDER_NO] = { STANDING_NOTHING, "", false },
 	[ORDER_UNREADABLE] = { STANDING_KEEP,
 	                       GOOD_AGAIN "The text of the answer could not be read, so its "
@@ -175,6 +172,43 @@ static const struct {
 
 /* A new order grows the table by a row of its own: STANDING_TRIP, 0, is nobody's order. */
 static_assert(COUNT(orders) == ORDERS && ORDERS == 8, "each order has its event");
+
+enum standing_event unlock_event(enum order order)
+{
+	return orders[order].event;
+}
+
+/* ---- judging ---- */
+
+/* The table of what an answer must not be; the first that it is names it. */
+enum unlock_verdict unlock_judge(const struct unlock_rules *rules,
+                                 const struct unlock_answer *answer,
+                                 const struct incident *incident, uint64_t present)
+{
+	bool word = order_is_word(answer->order);
+	bool open = incident->state == INCIDENT_OPEN && present == incident->number;
+	bool ends = standing_effect(STANDING_SUSPENDED, unlock_event(answer->order)).ends;
+	const struct {
+		bool fault;
+		enum unlock_verdict verdict;
+	} checks[] = {
+		{ answer->kind == ORDERS_MACHINE, UNLOCK_MACHINE },
+		{ is_self(answer, incident->account), UNLOCK_SELF },
+		{ !who_may(rules, answer).len, UNLOCK_STRANGER },
+		{ !open, UNLOCK_SPENT },
+		{ incident->reply_off && ends, UNLOCK_OFF },
+		{ answer->now - incident->opened_at >= UNLOCK_LIFETIME, UNLOCK_EXPIRED },
+		{ rules->word_required && !word, UNLOCK_NO_WORD },
+	};
+	for (size_t i = 0; i < COUNT(checks); i++) {
+		if (checks[i].fault) {
+			return checks[i].verdict;
+		}
+	}
+	return UNLOCK_DONE;
+}
+
+/* ---- carrying out ---- */
 
 static void write_note(const struct redeeming *r, struct buf *out)
 {
@@ -228,8 +262,8 @@ static const struct {
 	[UNLOCK_SPENT] = { "used already", "this case is closed already", false },
 	[UNLOCK_EXPIRED] = { "expired", "the notice is older than 14 days", true },
 	[UNLOCK_OFF] = { "too many suspensions",
-	                 "the account was suspended too often in a day to be trusted to an "
-	                 "answer",
+	                 "it is the account's second suspension within a day: an answer may "
+	                 "stop it (SPAM, NO), but not unlock it",
 	                 true },
 	[UNLOCK_NO_WORD] = { "without a word",
 	                     "it begins with none of the words, and unlock_word = required",
@@ -242,6 +276,11 @@ static_assert(COUNT(verdicts) == UNLOCK_VERDICTS, "each verdict has its name");
 const char *unlock_verdict_name(enum unlock_verdict verdict)
 {
 	return verdicts[verdict].name;
+}
+
+const char *unlock_verdict_complaint(enum unlock_verdict verdict)
+{
+	return verdicts[verdict].complaint;
 }
 
 static void put_complaint(struct store_txn *txn, const struct redeeming *r,
@@ -320,19 +359,6 @@ static bool read_incident(struct store_txn *txn, struct redeeming *r, struct are
 	return is_right(&r->rules->key, &r->incident, r->answer->tag.token) && found;
 }
 
-static struct span name_giver(const struct redeeming *r)
-{
-	const struct unlock_answer *answer = r->answer;
-	const struct span names[] = { who_may(r->rules, answer), answer->login, answer->from,
-		                      answer->sender };
-	for (size_t i = 0; i < COUNT(names); i++) {
-		if (names[i].len) {
-			return names[i];
-		}
-	}
-	return SPAN_LIT("somebody");
-}
-
 enum unlock_verdict unlock_redeem(struct store_txn *txn, const struct unlock_rules *rules,
                                   const struct unlock_answer *answer,
                                   struct suspend_result *result_out)
@@ -344,8 +370,8 @@ enum unlock_verdict unlock_redeem(struct store_txn *txn, const struct unlock_rul
 	if (read_incident(txn, &r, &arena)) {
 		/* When this fails it is sticky. */
 		suspend_incident_of(txn, r.incident.account, &r.present);
-		r.by = name_giver(&r);
-		verdict = judge(&r);
+		r.by = unlock_giver(rules, answer);
+		verdict = unlock_judge(rules, answer, &r.incident, r.present);
 		verdict = verdict == UNLOCK_DONE ? carry_out(txn, &r, result_out)
 		                                 : ignore(txn, &r, verdict);
 	}

@@ -18,6 +18,10 @@
 void unlock_token(const struct secret_key *key, struct span account, uint64_t incident,
                   char token_out[UNLOCK_TOKEN_LEN + 1]);
 
+/* The same of a drill (auth/drill): with a label of its own it is the token of no incident. */
+void unlock_drill_token(const struct secret_key *key, int64_t sent_at,
+                        char token_out[UNLOCK_TOKEN_LEN + 1]);
+
 struct unlock_rules {
 	struct suspend_rules suspend;
 	const struct span *may_unlock; /* logins and addresses, patterns with *; the postmasters
@@ -36,6 +40,7 @@ struct unlock_answer {
 	struct span sender; /* there: the envelope sender */
 	struct span from;   /* there: the one header From; empty when there is none */
 	int64_t now, wall;
+	struct span way, client; /* how, and from where it came: for the report of a drill */
 };
 
 enum unlock_verdict {
@@ -46,7 +51,7 @@ enum unlock_verdict {
 	UNLOCK_SELF,     /* the suspended account itself */
 	UNLOCK_SPENT,    /* used, or ended by hand, or the account is gone */
 	UNLOCK_EXPIRED,
-	UNLOCK_OFF,     /* too many suspensions in a day: the command line only */
+	UNLOCK_OFF,     /* too many suspensions in a day: the command line only unlocks */
 	UNLOCK_NO_WORD, /* word_required, and there was none */
 	UNLOCK_FAILED,  /* the store; sticky in `txn` */
 	UNLOCK_VERDICTS,
@@ -54,6 +59,20 @@ enum unlock_verdict {
 
 /* For log and journal: "done", "wrong token" ... */
 const char *unlock_verdict_name(enum unlock_verdict verdict);
+/* For people: "it came from nobody in may_unlock ..."; NULL when they are not told. */
+const char *unlock_verdict_complaint(enum unlock_verdict verdict);
+
+/* What an answer to `incident` comes to, its token being right: pure. `present`: by which its
+ * account is suspended now. */
+enum unlock_verdict unlock_judge(const struct unlock_rules *rules,
+                                 const struct unlock_answer *answer,
+                                 const struct incident *incident, uint64_t present);
+/* What an order does. */
+enum standing_event unlock_event(enum order order);
+/* Who gave the answer, for people; points into rules or answer. */
+struct span unlock_giver(const struct unlock_rules *rules, const struct unlock_answer *answer);
+/* In the same time whatever is wrong with it. */
+bool unlock_token_is(const char want[UNLOCK_TOKEN_LEN + 1], struct span token);
 
 /*
  * The whole of it in the caller's write transaction: check, carry out, confirm; or, with a
