@@ -72,6 +72,8 @@ const struct command commands[] = {
 	{ "account unlock", "ADDRESS [--held release | discard | keep]",
 	  "let it send again; held mail is released", 1, 3, false, false, false,
 	  command_account_unlock },
+	{ "drill", "", "a sample notice to the postmasters: does an answer come in, and count?",
+	  0, 0, false, false, COMMAND_FILE_NONE, command_drill },
 	{ "queue list", "[ACCOUNT]", "what waits", 0, 1, false, false, false,
 	  command_queue_list },
 	{ "queue show", "ID", "one entry, with its recipients", 1, 1, false, false, false,

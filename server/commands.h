@@ -130,6 +130,7 @@ bool command_alias_add(struct command_call *call);
 bool command_alias_delete(struct command_call *call);
 bool command_alias_list(struct command_call *call);
 bool command_alias_learn(struct command_call *call);
+bool command_drill(struct command_call *call);
 bool command_queue_list(struct command_call *call);
 bool command_queue_show(struct command_call *call);
 bool command_queue_hold(struct command_call *call);

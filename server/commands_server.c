@@ -6,6 +6,7 @@
 #include "server/log.h"
 #include "server/screening.h"
 #include "server/suspension.h"
+#include "store/meta.h"
 #include "store/queue.h"
 
 /* All that `status` shows, read at one time. */
@@ -14,7 +15,20 @@ struct state {
 	struct queue_usage queue;
 	uint64_t suspended;
 	uint64_t undelivered; /* notices */
+	int64_t drill_passed; /* ms since 1970; 0: never */
 };
+
+/* Before anything happened, and where its row can not be read, none has passed. */
+static int64_t drill_passed(struct store_txn *txn)
+{
+	struct meta_drill drill = { .passed_wall = 0 };
+	return meta_drill_get(txn, &drill) == STORE_OK ? drill.passed_wall : 0;
+}
+
+static json_t *drill_text(int64_t passed)
+{
+	return passed ? command_time(passed) : json_string("never passed");
+}
 
 static json_t *status_row(struct server *server, const struct state *state)
 {
@@ -22,7 +36,7 @@ static json_t *status_row(struct server *server, const struct state *state)
 	int64_t up = (int64_t)time(NULL) - server->started_wall / 1000;
 	return json_pack(
 	    "{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:s, s:I, "
-	    "s:I, s:I, s:I, s:I, s:I, s:I}",
+	    "s:I, s:I, s:I, s:I, s:I, s:I, s:o}",
 	    "version", GATEPOST_VERSION, "uptime", (json_int_t)up, "connections",
 	    (json_int_t)census_connections(server->census), "queued",
 	    (json_int_t)state->queue.entries, "queued_bytes", (json_int_t)state->queue.bytes,
@@ -34,7 +48,8 @@ static json_t *status_row(struct server *server, const struct state *state)
 	    (json_int_t)store_live_bytes(server->store), "store_size",
 	    (json_int_t)store_size(server->store), "log_dropped", (json_int_t)log_dropped(),
 	    "suspended", (json_int_t)state->suspended, "notices_undelivered",
-	    (json_int_t)state->undelivered, "shut_out", (json_int_t)screening_count(server));
+	    (json_int_t)state->undelivered, "shut_out", (json_int_t)screening_count(server),
+	    "drill", drill_text(state->drill_passed));
 }
 
 /* The first thing that needs the admin; false with it. */
@@ -66,12 +81,13 @@ bool command_status(struct command_call *call)
 	if (result == STORE_OK) {
 		result = suspension_count(txn, &state.suspended, &state.undelivered);
 	}
+	state.drill_passed = drill_passed(txn);
 	store_abort(txn);
 	command_layout(
 	    call, COMMAND_CARD,
 	    "version uptime connections queued queued_bytes in_flight links relayed "
 	    "deferred failed smarthost reason retry_in suspended notices_undelivered "
-	    "shut_out store_bytes store_size log_dropped");
+	    "shut_out drill store_bytes store_size log_dropped");
 	call->emit(call->context, status_row(call->server, &state));
 	return result == STORE_OK ? judge(call, &state)
 	                          : command_fail(call, "the queue can not be read");

@@ -149,6 +149,12 @@ struct suspend_rules config_suspend_rules(const struct config *config)
 		                       .npostmaster = config->npostmaster };
 }
 
+struct linger_rules config_linger_rules(const struct config *config)
+{
+	return (struct linger_rules){ .suspend = config_suspend_rules(config),
+		                      .held_lifetime = config->held_lifetime };
+}
+
 struct gate_rules config_gate_rules(const struct config *config)
 {
 	return (struct gate_rules){ .limits = config->limits,

@@ -13,6 +13,7 @@
 #include "auth/backend.h"
 #include "auth/gate.h"
 #include "auth/identity.h"
+#include "auth/linger.h"
 #include "auth/oauth.h"
 #include "auth/sender.h"
 #include "auth/unlock.h"
@@ -130,6 +131,7 @@ struct config {
 	char *notice_from;   /* default postmaster@domain */
 	enum config_suspended_at suspended_at;
 	enum config_unlock_word unlock_word;
+	int64_t held_lifetime; /* of mail held by an incident */
 	char *on_suspend; /* a program, absolute path; NULL: none */
 	enum sender_check sender_check;
 	int64_t retry[CONFIG_RETRY_MAX];
@@ -181,6 +183,7 @@ struct gate_rules config_gate_rules(const struct config *config);
 
 /* The same for suspensions and for those who end them. */
 struct suspend_rules config_suspend_rules(const struct config *config);
+struct linger_rules config_linger_rules(const struct config *config);
 struct unlock_rules config_unlock_rules(const struct config *config,
                                         const struct secret_key *key);
 /* The device at this address (16 bytes, IPv4 as v4-mapped), or NULL. */

@@ -245,6 +245,11 @@ const struct config_row config_rows[] = {
 	  .sentence = "Whether an answer needs one of the words that the notice names. When it "
 	              "is optional, an empty reply unlocks; automatic replies never count, but "
 	              "some do not say that they are." },
+	{ TOP(held_lifetime), &config_type_duration, AT(held_lifetime), 1 * DAY, 365 * DAY,
+	  "14d",
+	  .sentence = "How long a suspension holds queued mail: then it is deleted, and its "
+	              "sender is not told. The postmasters are, two days before. Mail that was "
+	              "held by hand stays." },
 	{ TOP(on_suspend), &config_type_path, AT(on_suspend), .derived = "none",
 	  .sentence = "A program that is run at each suspension, with the facts as JSON on its "
 	              "standard input." },

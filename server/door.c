@@ -2,7 +2,7 @@
 
 #include <stdlib.h>
 
-#include "auth/unlock.h"
+#include "auth/drill.h"
 #include "server/log.h"
 #include "server/suspension.h"
 #include "server/wall.h"
@@ -88,6 +88,19 @@ void door_put(struct door *door, struct span text)
 
 /* ---- the end ---- */
 
+static bool is_drill(const struct unlock_answer *answer)
+{
+	return answer->tag.incident == DRILL_INCIDENT;
+}
+
+/* For people. */
+static struct span way_of(const struct door_visitor *visitor)
+{
+	return visitor->nobody ? SPAN_LIT("submission, with an app password or as a device,")
+	       : visitor->login.len ? SPAN_LIT("submission")
+	                            : SPAN_LIT("the reply listener");
+}
+
 static void run(struct commit_job *job, struct store_txn *txn, int64_t now)
 {
 	struct door *door = (struct door *)job;
@@ -97,7 +110,11 @@ static void run(struct commit_job *job, struct store_txn *txn, int64_t now)
 		struct unlock_answer *answer = &door->answer[i];
 		answer->now = now;
 		answer->wall = wall_ms();
-		door->verdict[i] = unlock_redeem(txn, &rules, answer, &door->result[i]);
+		answer->way = way_of(&door->visitor);
+		answer->client = door->visitor.client;
+		door->verdict[i] = is_drill(answer)
+		                       ? drill_redeem(txn, &rules, answer)
+		                       : unlock_redeem(txn, &rules, answer, &door->result[i]);
 	}
 }
 
@@ -105,7 +122,7 @@ static void log_answer(const struct door *door, size_t i)
 {
 	const struct unlock_answer *answer = &door->answer[i];
 	struct log_line line;
-	log_begin(&line, LOG_LEVEL_INFO, "answer");
+	log_begin(&line, LOG_LEVEL_INFO, is_drill(answer) ? "drill" : "answer");
 	log_word(&line, "client_ip", door->visitor.client);
 	log_number(&line, "incident", (int64_t)answer->tag.incident);
 	log_text(&line, "verdict", span_str(unlock_verdict_name(door->verdict[i])));

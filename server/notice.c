@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <stdio.h>
 
+#include "auth/drill.h"
 #include "proto/address.h"
 #include "proto/dsn.h"
 #include "server/notice_event.h"
@@ -149,12 +150,42 @@ enum store_result notice_report(const struct config *config, const struct queue_
 
 /* What a notice of each kind is made from. */
 static const struct {
-	const char *template, *subject;
-} kinds[] = {
-	[QUEUE_NOTICE_SUSPENDED] = { notice_template_suspended, "Suspended" },
-	[QUEUE_NOTICE_ENDED] = { notice_template_ended, "Done" },
-	[QUEUE_NOTICE_IGNORED] = { notice_template_ignored, "Not done" },
+	const char *templates[3];
+	const char *subject;
+	bool answers; /* it has the token */
+	bool first;   /* others are shown with it */
+} kinds[QUEUE_KINDS] = {
+	[QUEUE_NOTICE_SUSPENDED] = { { notice_template_suspended, notice_template_answers },
+	                             "Suspended",
+	                             true,
+	                             true },
+	[QUEUE_NOTICE_ENDED] = { { notice_template_ended }, "Done", false, false },
+	[QUEUE_NOTICE_IGNORED] = { { notice_template_ignored }, "Not done", false, false },
+	[QUEUE_NOTICE_REMINDER] = { { notice_template_reminder, notice_template_answers },
+	                            "Still suspended",
+	                            true,
+	                            false },
+	[QUEUE_NOTICE_EXPIRING] = { { notice_template_expiring },
+	                            "Held mail will be deleted",
+	                            false,
+	                            false },
+	[QUEUE_NOTICE_DRILL] = { { notice_template_drill, notice_template_suspended,
+	                           notice_template_answers },
+	                         "DRILL",
+	                         true,
+	                         true },
+	[QUEUE_NOTICE_DRILLED] = { { notice_template_drilled },
+	                           "DRILL answered",
+	                           false,
+	                           false },
 };
+
+static void fill(enum queue_kind kind, const struct notice_facts *facts, struct buf *out)
+{
+	for (size_t i = 0; i < COUNT(kinds[kind].templates) && kinds[kind].templates[i]; i++) {
+		notice_text_fill(kinds[kind].templates[i], facts->value, facts->nvalues, out);
+	}
+}
 
 /* One a word; the token is empty where a reply does not count. */
 static void add_links(const struct config *config, struct notice_facts *facts,
@@ -197,24 +228,27 @@ static struct span write_over(struct notice_facts *facts)
 	                         SPAN_ARG(notice_facts_time(facts, incident->ended_wall)));
 }
 
-/* How it may end: exactly one of the first four is what the text says. */
+/* How it may end: exactly one of the first five is what the text says. */
 static void add_ways(const struct config *config, struct notice_facts *facts, struct span token)
 {
 	static const struct span yes = { "yes", 3 };
 	bool over = !facts->suspended;
-	bool off = !over && facts->incident.reply_off;
-	bool reply = !over && !off && token.len;
+	bool hard = !over && facts->incident.reply_off;
+	bool off = hard && token.len;
+	bool reply = !over && !hard && token.len;
 	bool required = config->unlock_word == CONFIG_UNLOCK_WORD_REQUIRED;
 	int64_t until = facts->incident.opened_wall + UNLOCK_LIFETIME;
 	notice_facts_add(facts, "over", over ? write_over(facts) : SPAN_NONE);
 	notice_facts_add(facts, "off", off ? yes : SPAN_NONE);
+	notice_facts_add(facts, "only", hard && !off ? yes : SPAN_NONE);
+	notice_facts_add(facts, "word", off || reply ? yes : SPAN_NONE);
 	notice_facts_add(facts, "reply", reply ? yes : SPAN_NONE);
-	notice_facts_add(facts, "wait", over || off || reply ? SPAN_NONE : yes);
+	notice_facts_add(facts, "wait", over || hard || reply ? SPAN_NONE : yes);
 	notice_facts_add(facts, "until", notice_facts_time(facts, until));
 	notice_facts_add(facts, "wordless",
 	                 required ? SPAN_LIT("Any other text does nothing.")
 	                          : SPAN_LIT("An empty reply is UNLOCK, other text KEEP."));
-	add_links(config, facts, reply ? token : SPAN_NONE);
+	add_links(config, facts, off || reply ? token : SPAN_NONE);
 }
 
 static struct span write_subject(struct notice_facts *facts, enum queue_kind kind)
@@ -240,7 +274,8 @@ static struct span write_recipients(const struct queue_entry *entry, struct noti
 	return to;
 }
 
-/* The first notice of an incident is known by it; what follows says so and is shown with it. */
+/* The first notice of an incident, or of a drill, is known by it; what follows says so and is
+ * shown with it. */
 static void write_ids(const struct queue_entry *entry, struct notice_facts *facts,
                       struct notice_message *message)
 {
@@ -250,7 +285,7 @@ static void write_ids(const struct queue_entry *entry, struct notice_facts *fact
 	struct span first = notice_facts_text(facts, "case.%llu.%lld",
 	                                      (unsigned long long)incident->number,
 	                                      (long long)(incident->opened_wall / 1000));
-	bool is_first = entry->kind == QUEUE_NOTICE_SUSPENDED;
+	bool is_first = kinds[entry->kind].first;
 	message->parent = is_first ? SPAN_NONE : first;
 	message->id = is_first ? first
 	                       : notice_facts_text(facts, "%.*s.%s", SPAN_ARG(first), id);
@@ -267,10 +302,14 @@ static struct span write_reply_to(const struct config *config, struct notice_fac
 	return address;
 }
 
-static bool may_reply(const struct queue_entry *entry, const struct notice_facts *facts)
+static void write_token(const struct secret_key *key, const struct incident *incident,
+                        char token_out[UNLOCK_TOKEN_LEN + 1])
 {
-	return entry->kind == QUEUE_NOTICE_SUSPENDED && facts->suspended &&
-	       !facts->incident.reply_off;
+	if (incident->number == DRILL_INCIDENT) {
+		unlock_drill_token(key, incident->opened_at, token_out);
+	} else {
+		unlock_token(key, incident->account, incident->number, token_out);
+	}
 }
 
 static void write_notice(const struct config *config, const struct secret_key *key,
@@ -286,13 +325,13 @@ static void write_notice(const struct config *config, const struct secret_key *k
 		.subject = write_subject(facts, entry->kind),
 		.seconds = wall / 1000,
 	};
-	if (may_reply(entry, facts)) {
-		unlock_token(key, facts->incident.account, facts->incident.number, token);
+	if (kinds[entry->kind].answers && facts->suspended) {
+		write_token(key, &facts->incident, token);
 		message.reply_to = write_reply_to(config, facts, span_str(token));
 	}
 	notice_facts_add(facts, "note", entry->note);
 	add_ways(config, facts, span_str(token));
-	notice_text_fill(kinds[entry->kind].template, facts->value, facts->nvalues, &body);
+	fill(entry->kind, facts, &body);
 	write_ids(entry, facts, &message);
 	message.body = buf_span(&body);
 	notice_text_message(&message, out);
@@ -355,6 +394,23 @@ static enum store_result write_event(const struct config *config,
 	return failed ? STORE_FAILED : STORE_OK;
 }
 
+/* Of the incident, or of the last drill. */
+static enum store_result read_facts(struct notice_facts *facts, const struct config *config,
+                                    uint64_t incident, struct store_txn *txn)
+{
+	struct meta_drill drill;
+	if (incident != DRILL_INCIDENT) {
+		return notice_facts_read(facts, config, incident, txn);
+	}
+	*facts = (struct notice_facts){ .nvalues = 0 };
+	enum store_result result = meta_drill_get(txn, &drill);
+	if (result == STORE_OK) {
+		notice_facts_sample(facts, config, drill.sent_wall);
+		facts->incident.opened_at = drill.sent_at;
+	}
+	return result;
+}
+
 enum store_result notice_write(const struct config *config, const struct secret_key *key,
                                const struct queue_entry *entry, struct store_txn *txn,
                                int64_t wall, struct buf *out)
@@ -364,7 +420,7 @@ enum store_result notice_write(const struct config *config, const struct secret_
 	if (entry->kind == QUEUE_NOTICE_EVENT) {
 		return write_event(config, entry, wall, out);
 	}
-	enum store_result result = notice_facts_read(&facts, config, entry->incident, txn);
+	enum store_result result = read_facts(&facts, config, entry->incident, txn);
 	if (result == STORE_OK) {
 		write_notice(config, key, entry, wall, &facts, out);
 		result = out->failed || facts.failed ? STORE_FAILED : STORE_OK;
@@ -380,7 +436,7 @@ enum store_result notice_explain(const struct config *config, uint64_t incident,
 	enum store_result result = notice_facts_read(&facts, config, incident, txn);
 	if (result == STORE_OK) {
 		add_ways(config, &facts, SPAN_NONE);
-		notice_text_fill(notice_template_suspended, facts.value, facts.nvalues, out);
+		fill(QUEUE_NOTICE_SUSPENDED, &facts, out);
 		result = out->failed || facts.failed ? STORE_FAILED : STORE_OK;
 	}
 	notice_facts_done(&facts);

@@ -24,7 +24,7 @@ enum store_result notice_report(const struct config *config, const struct queue_
 /*
  * Writes the notice that `entry` (of a kind other than QUEUE_MAIL) stands for, as a whole
  * message: From notice_from, To all its recipients, Auto-Submitted: auto-generated, Reply-To
- * with the token (QUEUE_NOTICE_SUSPENDED only, unless a reply would not count), its own
+ * with the token (where an answer counts: of a suspension, a reminder, a drill), its own
  * Message-ID. Reads incident, ledger and queue in `txn` (QUEUE_NOTICE_EVENT: nothing).
  * NOT_FOUND: the incident is gone; nothing is to be sent.
  */

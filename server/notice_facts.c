@@ -14,6 +14,7 @@
 #define LIST_SHOWN    80     /* bytes: two lines with what stands around it */
 #define SUBJECT_SHOWN 40
 #define ACCOUNT_SHOWN 60
+#define MINUTE        ((int64_t)60 * 1000)
 
 /* ---- reading ---- */
 
@@ -390,6 +391,13 @@ void notice_facts_add(struct notice_facts *facts, const char *name, struct span 
 	facts->value[facts->nvalues++] = (struct notice_value){ name, text };
 }
 
+static void write_words(struct reading *in)
+{
+	for (size_t i = 0; i < COUNT(words); i++) {
+		notice_facts_add(in->facts, words[i].name, words[i].write(in));
+	}
+}
+
 enum store_result notice_facts_read(struct notice_facts *facts, const struct config *config,
                                     uint64_t incident, struct store_txn *txn)
 {
@@ -408,10 +416,32 @@ enum store_result notice_facts_read(struct notice_facts *facts, const struct con
 		return STORE_FAILED;
 	}
 	facts->suspended = in.present == facts->incident.number;
-	for (size_t i = 0; i < COUNT(words); i++) {
-		notice_facts_add(facts, words[i].name, words[i].write(&in));
-	}
+	write_words(&in);
 	return STORE_OK;
+}
+
+void notice_facts_sample(struct notice_facts *facts, const struct config *config, int64_t wall)
+{
+	struct reading in = {
+		.facts = facts,
+		.config = config,
+		.bill = { .limit = { 500, 30 * MINUTE },
+		          .spent = 495,
+		          .asked = 10,
+		          .facts = { .network = { { "192.0.2.7", 475, 0 } },
+		                     .subject = { "Cheap watches" },
+		                     .peak_before = 37 } },
+		.spent = 495,
+		.exists = true,
+		.held = 20,
+		.held_of_window = 20,
+	};
+	*facts = (struct notice_facts){
+		.incident = { .account = SPAN_LIT("sample@example.org"), .opened_wall = wall },
+		.suspended = true,
+	};
+	arena_init(&facts->arena, NOTICE_FACTS_ARENA);
+	write_words(&in);
 }
 
 void notice_facts_done(struct notice_facts *facts)

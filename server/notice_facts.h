@@ -25,6 +25,8 @@ struct notice_facts {
  * text. Call notice_facts_done in any case. */
 enum store_result notice_facts_read(struct notice_facts *facts, const struct config *config,
                                     uint64_t incident, struct store_txn *txn);
+/* The same of a suspension that never was: a drill's. */
+void notice_facts_sample(struct notice_facts *facts, const struct config *config, int64_t wall);
 void notice_facts_done(struct notice_facts *facts);
 
 /* One more value; `text` lives as long as the facts. */

@@ -13,7 +13,9 @@
 
 /* etc/notices, built in. */
 extern const char notice_template_suspended[], notice_template_ended[],
-    notice_template_ignored[], notice_template_event[];
+    notice_template_ignored[], notice_template_event[], notice_template_answers[],
+    notice_template_reminder[], notice_template_expiring[], notice_template_drill[],
+    notice_template_drilled[];
 
 /* What stands for {name}. An empty text is none. */
 struct notice_value {

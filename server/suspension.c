@@ -8,10 +8,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "auth/suspend.h"
+#include "auth/linger.h"
 #include "server/alarm.h"
 #include "server/log.h"
 #include "server/notice.h"
+#include "server/wall.h"
 #include "server/worker.h"
 
 #define LOOK_MS         5000
@@ -26,21 +27,29 @@ struct suspension {
 	uv_async_t async;
 	struct commit_port *port;
 	bool stopping;
-	/* the one job under way: a step of a sweep, or a mark */
+	/* the one job under way */
 	struct commit_job job;
 	bool busy;
-	uint64_t number;      /* its incident */
-	bool more;            /* there is another step */
-	bool mark;            /* it marks the notice as undelivered */
-	uint64_t begun_after; /* alarms are for incidents with a higher number */
+	uint64_t number; /* its incident */
+	void (*run)(struct suspension *s, struct store_txn *txn, int64_t now);
+	enum linger_what lingered; /* what a step of auth/linger did */
+	int64_t held_lifetime;     /* as configured at this look */
+	uint64_t begun_after;      /* alarms are for incidents with a higher number */
 };
 
 static void look(struct suspension *s);
 
 /* ---- a job ---- */
 
-static void mark_run(struct suspension *s, struct store_txn *txn)
+static void sweep_run(struct suspension *s, struct store_txn *txn, int64_t now)
 {
+	bool more;
+	suspend_sweep(txn, s->number, SWEEP_ENTRIES, now, &more);
+}
+
+static void mark_run(struct suspension *s, struct store_txn *txn, int64_t now)
+{
+	(void)now;
 	struct arena arena;
 	struct incident incident;
 	arena_init(&arena, INCIDENT_MAX);
@@ -51,15 +60,29 @@ static void mark_run(struct suspension *s, struct store_txn *txn)
 	arena_done(&arena);
 }
 
+static void linger_run(struct suspension *s, struct store_txn *txn, int64_t now)
+{
+	struct config *config = server_config(s->server);
+	const struct linger_rules rules = config_linger_rules(config);
+	linger_step(txn, &rules, s->number, now, wall_ms(), &s->lingered);
+	config_unref(config);
+}
+
 static void run(struct commit_job *job, struct store_txn *txn, int64_t now)
 {
 	struct suspension *s = (struct suspension *)((char *)job -
 	                                             offsetof(struct suspension, job));
-	s->more = false;
-	if (s->mark) {
-		mark_run(s, txn);
-	} else {
-		suspend_sweep(txn, s->number, SWEEP_ENTRIES, now, &s->more);
+	s->lingered = LINGER_NOTHING;
+	s->run(s, txn, now);
+}
+
+static void log_lingered(const struct suspension *s)
+{
+	struct log_line line;
+	if (s->lingered != LINGER_NOTHING) {
+		log_begin(&line, LOG_LEVEL_INFO, linger_name(s->lingered));
+		log_number(&line, "incident", (int64_t)s->number);
+		log_end(&line);
 	}
 }
 
@@ -69,16 +92,20 @@ static void done(struct commit_job *job, enum store_result result)
 	                                             offsetof(struct suspension, job));
 	s->busy = false;
 	delivery_tell(s->server->delivery, DELIVERY_RELEASED, 0);
+	if (result == STORE_OK) {
+		log_lingered(s);
+	}
 	if (result == STORE_OK && !s->stopping) {
 		look(s);
 	}
 }
 
-static void submit(struct suspension *s, uint64_t number, bool mark)
+static void submit(struct suspension *s, uint64_t number,
+                   void (*task)(struct suspension *s, struct store_txn *txn, int64_t now))
 {
 	s->busy = true;
 	s->number = number;
-	s->mark = mark;
+	s->run = task;
 	s->job = (struct commit_job){
 		.run = run,
 		.done = done,
@@ -139,6 +166,7 @@ static bool is_overdue(const struct incident *incident, int64_t now)
 static void look_at(struct suspension *s, struct store_txn *txn,
                     const struct incident *incident)
 {
+	int64_t now = store_now(s->server->store);
 	if (incident->number > s->begun_after) {
 		s->begun_after = incident->number;
 		alarm_run(s->server, &s->timer, incident);
@@ -147,18 +175,23 @@ static void look_at(struct suspension *s, struct store_txn *txn,
 		return;
 	}
 	if (incident->sweep != INCIDENT_SWEPT) {
-		submit(s, incident->number, false);
-	} else if (is_overdue(incident, store_now(s->server->store))) {
+		submit(s, incident->number, sweep_run);
+	} else if (is_overdue(incident, now)) {
 		tell_undelivered(s, txn, incident);
-		submit(s, incident->number, true);
+		submit(s, incident->number, mark_run);
+	} else if (linger_due(incident, s->held_lifetime, now) != LINGER_NOTHING) {
+		submit(s, incident->number, linger_run);
 	}
 }
 
 static void look(struct suspension *s)
 {
 	struct store_txn *txn = s->busy ? NULL : store_begin_read(s->server->store, NULL);
+	struct config *config = server_config(s->server);
 	struct incident incident = { .number = 0 };
 	enum store_result result = txn ? STORE_OK : STORE_FAILED;
+	s->held_lifetime = config->held_lifetime;
+	config_unref(config);
 	while (!s->busy && (result == STORE_OK || result == STORE_DAMAGED)) {
 		struct arena arena;
 		arena_init(&arena, INCIDENT_MAX);

@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include "auth/drill.h"
 #include "server/notice.h"
 #include "test/server/notice_scene.h"
 #include "test/store/queue_help.h"
@@ -173,6 +174,10 @@ static const struct scene by_hand = {
 	HEADER_OF("", subject, ".4k7") \
 	"In-Reply-To: <case.17.1764045300@mail.example.org>\r\n" \
 	"References: <case.17.1764045300@mail.example.org>\r\n" REST_OF_HEADER
+#define LATER_WITH_TOKEN(subject) \
+	HEADER_OF("Reply-To: <unlock+17-" TOKEN "@mail.example.org>\r\n", subject, ".4k7") \
+	"In-Reply-To: <case.17.1764045300@mail.example.org>\r\n" \
+	"References: <case.17.1764045300@mail.example.org>\r\n" REST_OF_HEADER
 
 #define WHO \
 	"The account alice@example.org was suspended (case 17). It can not send; mail\r\n" \
@@ -183,45 +188,17 @@ static const struct scene by_hand = {
 #define SENT \
 	"Sent from: 2001:db8::17 (475 recipients), 192.0.2.7 (20).\r\n" \
 	"Subjects: \"cheap watches\", \"Your invoice 17\".\r\n\r\n"
+/* clang-format off */
+#define STOPS \
+	"  Say SPAM: held mail is deleted, it stays suspended. " LINK("spam", "SPAM") \
+	"  Say NO: nothing is changed. " LINK("no", "NO")
 #define WORDS(wordless) \
 	"Reply with a word or open its link. " wordless "\r\n" \
-	"  Say UNLOCK: it may send again, held mail is sent. " LINK( \
-	    "unlock", \
-	    "UNLOCK") "  " \
-		      "Say " \
-		      "KEEP" \
-		      ": " \
-		      "it " \
-		      "may " \
-		      "send" \
-		      " aga" \
-		      "in, " \
-		      "held" \
-		      " mai" \
-		      "l " \
-		      "stay" \
-		      "s " \
-		      "held" \
-		      "." \
-		      " " LINK("keep", "KEEP") "  Say DISCARD: it may send again, held mail " \
-					       "is deleted. " LINK( \
-						   "discard", \
-						   "DISCARD") "  Say SPAM: held mail is " \
-							      "deleted, it stays " \
-							      "suspended. " LINK( \
-								  "spam", \
-								  "SPAM") "  " \
-									  "Say" \
-									  " NO" \
-									  ": " \
-									  "not" \
-									  "hin" \
-									  "g " \
-									  "is " \
-									  "cha" \
-									  "nge" \
-									  "d." \
-									  " " LINK("no", "NO")
+	"  Say UNLOCK: it may send again, held mail is sent. " LINK("unlock", "UNLOCK") \
+	"  Say KEEP: it may send again, held mail stays held. " LINK("keep", "KEEP") \
+	"  Say DISCARD: it may send again, held mail is deleted. " LINK("discard", "DISCARD") \
+	STOPS
+/* clang-format on */
 #define ANSWERS \
 	"Answers may come from postmaster@example.org, jane@example.org,\r\n" \
 	"*@it.example.org; never from the account itself.\r\n"
@@ -277,6 +254,14 @@ static const struct scene ignored = {
 		"already.",
 };
 
+static const struct scene expiring = {
+	.account = "alice@example.org",
+	.cause = "budget",
+	.ended = true,
+	.mails = 2,
+	.note = "1 message of alice@example.org will be deleted on 2025-12-09 04:35 UTC.",
+};
+
 /* A whole message each (TESTS UN12). */
 static void test_notices(void **state)
 {
@@ -303,14 +288,16 @@ static void test_notices(void **state)
 		                           ANSWERS WITHOUT COMMAND RELAYED },
 		/* UN19 */
 		{ &site, QUEUE_NOTICE_SUSPENDED, &usual_off,
-		  FIRST WHO "It was suspended 2025-11-25 04:35 UTC (by hand, uid 0); highest "
-		            "use before:\r\n"
-		            "none.\r\n"
-		            "Recipients: 56 gone (already relayed), 4 held here.\r\n\r\n"
-		            "It has been suspended too often within a day: no answer ends "
-		            "this, only a\r\n"
-		            "command does, on mail.example.org. Without it, held mail stays "
-		            "held.\r\n" COMMAND RELAYED },
+		  FIRST_WITH_TOKEN WHO
+		  "It was suspended 2025-11-25 04:35 UTC (by hand, uid 0); highest "
+		  "use before:\r\n"
+		  "none.\r\n"
+		  "Recipients: 56 gone (already relayed), 4 held here.\r\n\r\n"
+		  "It was suspended before within a day: an answer may stop it, "
+		  "but no answer\r\n"
+		  "unlocks it; only a command does. Reply with a word or open "
+		  "its link; other\r\n"
+		  "text does nothing.\r\n" STOPS ANSWERS WITHOUT COMMAND RELAYED },
 		{ &site, QUEUE_NOTICE_SUSPENDED, &usual_over,
 		  FIRST WHO "It was suspended 2025-11-25 04:35 UTC (by hand, uid 0); highest "
 		            "use before:\r\n"
@@ -329,6 +316,35 @@ static void test_notices(void **state)
 		  "Recipients: 60 gone (already relayed), 0 held here.\r\n\r\n" WORDS(
 		      "An empty reply is UNLOCK, other text KEEP.")
 		      ANSWERS WITHOUT COMMAND RELAYED },
+		{ &site, QUEUE_NOTICE_REMINDER, &usual,
+		  LATER_WITH_TOKEN(
+		      "Still suspended") "The account alice@example.org is still suspended "
+		                         "(case 17), since "
+		                         "2025-11-25\r\n"
+		                         "04:35 UTC.\r\n\r\n"
+		                         "Its limit of 500 recipients in 30 minutes was "
+		                         "reached (495 used, 10 more\r\n"
+		                         "wanted).\r\n"
+		                         "Recipients: 487 gone (already relayed), 10 held "
+		                         "here.\r\n\r\n" WORDS(
+					     "An empty reply is UNLOCK, other text KEEP.")
+		                             ANSWERS WITHOUT COMMAND RELAYED },
+		{ &site, QUEUE_NOTICE_EXPIRING, &expiring,
+		  LATER(
+		      "Held mail will be deleted") "Mail of the account alice@example.org is "
+		                                   "held since 2025-11-25 04:35 UTC "
+		                                   "(case\r\n"
+		                                   "17), and its time (held_lifetime) is "
+		                                   "nearly over.\r\n\r\n"
+		                                   "1 message of alice@example.org will be "
+		                                   "deleted on 2025-12-09 04:35 UTC.\r\n"
+		                                   "The account now: in good standing.\r\n\r\n"
+		                                   "To send it, or to delete it now, on "
+		                                   "mail.example.org:\r\n"
+		                                   "  gatepostctl queue release "
+		                                   "alice@example.org\r\n"
+		                                   "  gatepostctl queue discard "
+		                                   "alice@example.org\r\n" },
 		{ &site, QUEUE_NOTICE_ENDED, &kept,
 		  LATER("Done") "An answer, or a command, was carried out on case 17, the "
 		                "suspension of the\r\n"
@@ -362,6 +378,53 @@ static void test_notices(void **state)
 		assert_string_equal(out.ptr, rows[i].want);
 		buf_done(&out);
 	}
+}
+
+/* A drill's notice looks like one, says that it is none, and has a token of its own; the report
+ * is shown with it. */
+static void test_drill(void **state)
+{
+	static const char *const want[] = {
+		"Subject: DRILL: sample@example.org (case 0)\r\n",
+		"Reply-To: <unlock+0-" TOKEN "@mail.example.org>\r\n",
+		"Message-ID: <case.0.1764045300@mail.example.org>\r\n",
+		"\r\n\r\nThis is a drill, and nobody is suspended",
+		"The account sample@example.org was suspended (case 0).",
+		"<mailto:unlock+keep.0-" TOKEN "@mail.example.org?subject=KEEP>",
+		"*@it.example.org; never from the account itself.\r\n",
+		"Subject: DRILL answered: sample@example.org (case 0)\r\n",
+		"In-Reply-To: <case.0.1764045300@mail.example.org>\r\n",
+		"An answer to the drill of 2025-11-25 04:35 UTC.",
+		"It came in.\r\n",
+	};
+	static const struct scene scene = { .note = "It came in." };
+	const struct meta_drill drill = { .sent_at = 77, .sent_wall = OPENED };
+	const enum queue_kind kinds[] = { QUEUE_NOTICE_DRILL, QUEUE_NOTICE_DRILLED };
+	struct place *place = *state;
+	struct buf out;
+	char token[UNLOCK_TOKEN_LEN + 1];
+	buf_init(&out, MAX_OUT);
+	struct store_txn *txn = writing(place->store);
+	struct queue_entry entry = notice_of(QUEUE_NOTICE_DRILL, &scene);
+	entry.incident = DRILL_INCIDENT;
+	assert_int_equal(notice_write(&site, &key, &entry, txn, OPENED, &out), STORE_NOT_FOUND);
+	assert_int_equal(meta_drill_put(txn, &drill), STORE_OK);
+	for (size_t i = 0; i < COUNT(kinds); i++) {
+		entry.kind = kinds[i];
+		assert_int_equal(notice_write(&site, &key, &entry, txn, OPENED, &out),
+		                 STORE_OK);
+	}
+	store_abort(txn);
+	unlock_drill_token(&key, 77, token);
+	char *at = out.ptr;
+	while ((at = memmem(at, (size_t)(out.ptr + out.len - at), token, UNLOCK_TOKEN_LEN))) {
+		memcpy(at, TOKEN, UNLOCK_TOKEN_LEN);
+	}
+	buf_put_byte(&out, '\0');
+	for (size_t i = 0; i < COUNT(want); i++) {
+		assert_has(&out, want[i]);
+	}
+	buf_done(&out);
 }
 
 /* What is gone, and what is held: mail from before the window was not charged in it. */
@@ -509,6 +572,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_report, place_setup, place_teardown),
 		cmocka_unit_test_setup_teardown(test_rows_missing, place_setup, place_teardown),
 		cmocka_unit_test_setup_teardown(test_notices, place_setup, place_teardown),
+		cmocka_unit_test_setup_teardown(test_drill, place_setup, place_teardown),
 		cmocka_unit_test_setup_teardown(test_numbers, place_setup, place_teardown),
 		cmocka_unit_test_setup_teardown(test_app_password, place_setup, place_teardown),
 		cmocka_unit_test_setup_teardown(test_windows, place_setup, place_teardown),
