@@ -460,7 +460,7 @@ def test_un19_too_often_for_a_reply(site):
     assert site.answer(address, text="UNLOCK\n") == 250
     assert site.suspended()
     assert site.answer(address, text="SPAM\n") == 250
-    wait_until(lambda: "order=spam" in site.gatepost.log(), "the answer")
+    wait_until(lambda: 'order="spam"' in site.gatepost.log(), "the answer")
     assert site.suspended()
     site.gatepost.ctl("account", "unlock", "alice")
     assert not site.suspended()
