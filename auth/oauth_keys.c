@@ -129,6 +129,16 @@ static void look(struct oauth_keys *keys, int64_t wall)
 	pthread_mutex_unlock(&keys->looking);
 }
 
+/* Readers without end must not keep new keys out, as they may by default. */
+static void init_lock(pthread_rwlock_t *lock)
+{
+	pthread_rwlockattr_t kind;
+	pthread_rwlockattr_init(&kind);
+	pthread_rwlockattr_setkind_np(&kind, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
+	pthread_rwlock_init(lock, &kind);
+	pthread_rwlockattr_destroy(&kind);
+}
+
 struct oauth_keys *oauth_keys_open(const char *path, struct error *error)
 {
 	struct oauth_keys *keys = calloc(1, sizeof *keys);
@@ -136,7 +146,7 @@ struct oauth_keys *oauth_keys_open(const char *path, struct error *error)
 		error_set(error, "no memory");
 		return NULL;
 	}
-	pthread_rwlock_init(&keys->lock, NULL);
+	init_lock(&keys->lock);
 	pthread_mutex_init(&keys->looking, NULL);
 	keys->path = strdup(path);
 	keys->set = keys->path ? read_file(path, &keys->stamp, error) : NULL;
