@@ -5,6 +5,7 @@
 #include <time.h>
 
 #include "auth/gate.h"
+#include "auth/oauth.h"
 #include "auth/sender.h"
 #include "auth/success.h"
 #include "store/account.h"
@@ -363,6 +364,10 @@ bool command_account_show(struct command_call *call)
 bool command_account_forget_login(struct command_call *call)
 {
 	struct buf name;
+	/* Tokens are known by their claims, which are not yet accounts: all of them. */
+	if (call->server && call->server->oauth) {
+		oauth_forget(call->server->oauth);
+	}
 	if (call->argc == 0) {
 		success_forget(SPAN_NONE);
 		return true;

@@ -41,6 +41,7 @@ static bool derive_backend(struct config_load *load)
 	struct config *config = load->config;
 	struct backend_rules *backend = &config->backend;
 	backend->timeout = config->auth_timeout;
+	config->oauth.timeout = config->auth_timeout;
 	backend->domain = config->domain;
 	backend->sql.engine = engines[config->sql_engine];
 	backend->ldap.starttls = config->ldap_starttls;
