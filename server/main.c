@@ -187,6 +187,27 @@ static void commit_is_lost(void *context)
 	server_stop(context, EX_OSERR);
 }
 
+/* Those from `first` on will never run; what is still bound for them is closed. */
+static void forget_workers(struct server *server, size_t first)
+{
+	for (size_t i = first; i < server->nworkers; i++) {
+		listener_sockets_free(server->workers[i].sockets);
+	}
+	server->nworkers = first;
+}
+
+static bool start_workers(struct server *server, struct error *error)
+{
+	for (size_t i = 0; i < server->nworkers; i++) {
+		if (!worker_start(&server->workers[i], error)) {
+			forget_workers(server, i);
+			return false;
+		}
+	}
+	return true;
+}
+
+/* What it has begun when it fails, `finish` ends. */
 static bool start_threads(struct server *server, const struct config *config, uv_loop_t *loop,
                           struct error *error)
 {
@@ -198,20 +219,18 @@ static bool start_threads(struct server *server, const struct config *config, uv
 		.iterations = (unsigned)config->auth_iterations,
 		.key = server->key,
 	};
-	if (!sasl_open(&rules, error)) {
-		return false;
+	if (sasl_open(&rules, error)) {
+		server->census = census_new();
+		server->commit = commit_start(server->store, config->journal_keep,
+		                              commit_is_lost, server, error);
 	}
-	server->census = census_new();
-	server->commit = commit_start(server->store, config->journal_keep, commit_is_lost,
-	                              server, error);
 	server->delivery = server->commit ? delivery_start(server, error) : NULL;
 	if (!server->delivery) {
+		forget_workers(server, 0);
 		return false;
 	}
-	for (size_t i = 0; i < server->nworkers; i++) {
-		if (!worker_start(&server->workers[i], error)) {
-			return false;
-		}
+	if (!start_workers(server, error)) {
+		return false;
 	}
 	server->suspension = suspension_start(server, loop, error);
 	if (!server->suspension) {
@@ -346,6 +365,21 @@ static void raise_files(void)
 	}
 }
 
+static void log_started(struct server *server, const struct config *config)
+{
+	struct log_line line;
+	log_begin(&line, LOG_LEVEL_INFO, "started");
+	log_word(&line, "version", span_str(GATEPOST_VERSION));
+	log_number(&line, "workers", (int64_t)server->nworkers);
+	log_text(&line, "store", span_str(store_library()));
+	log_end(&line);
+	char warning[300];
+	for (size_t i = 0; config_warning(config, i, warning, sizeof warning); i++) {
+		log_fault(LOG_LEVEL_WARNING, "config-warning", warning);
+	}
+	notify_send("READY=1");
+}
+
 static int run(struct server *server, struct config *config)
 {
 	struct main_loop main_loop;
@@ -361,21 +395,17 @@ static int run(struct server *server, struct config *config)
 	log_start();
 	main_loop_init(&main_loop, server);
 	code = sweep(server, &error);
-	if (code || !start_threads(server, config, &main_loop.loop, &error)) {
-		log_stop();
-		return complain(code ? code : EX_OSERR, &error);
+	if (code) {
+		forget_workers(server, 0);
+	} else if (!start_threads(server, config, &main_loop.loop, &error)) {
+		code = EX_OSERR;
 	}
-	struct log_line line;
-	log_begin(&line, LOG_LEVEL_INFO, "started");
-	log_word(&line, "version", span_str(GATEPOST_VERSION));
-	log_number(&line, "workers", (int64_t)server->nworkers);
-	log_text(&line, "store", span_str(store_library()));
-	log_end(&line);
-	char warning[300];
-	for (size_t i = 0; config_warning(config, i, warning, sizeof warning); i++) {
-		log_fault(LOG_LEVEL_WARNING, "config-warning", warning);
+	if (code) {
+		complain(code, &error);
+		server_stop(server, code); /* a start that failed ends as all others do */
+	} else {
+		log_started(server, config);
 	}
-	notify_send("READY=1");
 	uv_run(&main_loop.loop, UV_RUN_DEFAULT);
 	finish(&main_loop, server);
 	main_loop_done(&main_loop, server);
