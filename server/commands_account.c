@@ -5,6 +5,7 @@
 #include <time.h>
 
 #include "auth/gate.h"
+#include "server/suspension.h"
 #include "store/account.h"
 #include "store/queue.h"
 
@@ -108,8 +109,18 @@ bool command_account_passwd(struct command_call *call)
 
 static bool delete_run(struct command_write *write, struct store_txn *txn, int64_t now)
 {
-	(void)now;
-	return account_delete(txn, write->account) == STORE_OK ||
+	const struct suspend_rules rules = config_suspend_rules(write->call->config);
+	const struct suspend_end end = {
+		.account = write->account,
+		.by = span_str(write->call->who),
+		.how = SPAN_LIT("account deleted"),
+		.note = SPAN_LIT(
+		    "The account was deleted, with gatepostctl. Its queued mail stays "
+		    "held."),
+		.now = now,
+		.wall = (int64_t)time(NULL) * 1000,
+	};
+	return suspend_delete_account(txn, &rules, &end) == STORE_OK ||
 	       no_such(write->call, write->account);
 }
 
@@ -135,7 +146,12 @@ static bool delete (struct command_call *call, struct span name)
 		.account = name,
 		.act = "account delete",
 	};
-	return command_commit(&write);
+	bool good = command_commit(&write);
+	if (good && call->server) {
+		suspension_changed(
+		    call->server); /* its case is closed: the postmasters hear of it */
+	}
+	return good;
 }
 
 static bool reset(struct command_call *call, struct span name)
