@@ -396,6 +396,48 @@ enum store_result suspend_apply(struct store_txn *txn, const struct suspend_rule
 	return result;
 }
 
+/* ---- the end of the account ---- */
+
+/* Nobody can be unlocked any more; what is left of its mail must not slip out all the same. */
+static void end_with_account(struct store_txn *txn, const struct suspend_rules *rules,
+                             const struct suspend_end *end, struct incident *incident)
+{
+	struct suspend_end present = *end;
+	present.incident = incident->number;
+	hold_rest(txn, incident, end->now);
+	close_incident(incident, &present);
+	incident_put(txn, incident);
+	confirm(txn, rules, &present);
+}
+
+/* All its incidents are looked at, not only that of its ledger, which may be unreadable. */
+static enum store_result end_cases(struct store_txn *txn, const struct suspend_rules *rules,
+                                   const struct suspend_end *end)
+{
+	struct incident incident = { .number = 0 };
+	enum store_result result = STORE_OK;
+	while ((result == STORE_OK || result == STORE_DAMAGED) &&
+	       store_txn_result(txn) == STORE_OK) {
+		struct arena arena;
+		arena_init(&arena, INCIDENT_MAX);
+		result = incident_next(txn, incident.number, &arena, &incident);
+		if (result == STORE_OK && incident.state == INCIDENT_OPEN &&
+		    span_eq(incident.account, end->account)) {
+			end_with_account(txn, rules, end, &incident);
+		}
+		arena_done(&arena);
+	}
+	return store_txn_result(txn);
+}
+
+enum store_result suspend_delete_account(struct store_txn *txn,
+                                         const struct suspend_rules *rules,
+                                         const struct suspend_end *end)
+{
+	enum store_result result = account_delete(txn, end->account);
+	return result == STORE_OK ? end_cases(txn, rules, end) : result;
+}
+
 /* ---- damage ---- */
 
 enum store_result suspend_recall(struct store_txn *txn, struct span account,

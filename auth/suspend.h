@@ -47,6 +47,13 @@ enum store_result suspend_apply(struct store_txn *txn, const struct suspend_rule
                                 const struct suspend_end *end,
                                 struct suspend_result *result_out);
 
+/* The account is deleted, and every case of it that is open ends with it: held mail stays held,
+ * what was not held yet is held here, a token is spent. Of
+ * `end`, incident and event do not count. NOT_FOUND: no such account. */
+enum store_result suspend_delete_account(struct store_txn *txn,
+                                         const struct suspend_rules *rules,
+                                         const struct suspend_end *end);
+
 /* The incident by which an account is suspended, 0 when it is GOOD. DAMAGED when its ledger can
  * not be read. */
 enum store_result suspend_incident_of(struct store_txn *txn, struct span account,

@@ -8,6 +8,7 @@
 #include "auth/oauth.h"
 #include "auth/sender.h"
 #include "auth/success.h"
+#include "server/suspension.h"
 #include "store/account.h"
 #include "store/queue.h"
 
@@ -135,8 +136,18 @@ bool command_account_passwd(struct command_call *call)
 
 static bool delete_run(struct command_write *write, struct store_txn *txn, int64_t now)
 {
-	(void)now;
-	if (account_delete(txn, write->account) != STORE_OK) {
+	const struct suspend_rules rules = config_suspend_rules(write->call->config);
+	const struct suspend_end end = {
+		.account = write->account,
+		.by = span_str(write->call->who),
+		.how = SPAN_LIT("account deleted"),
+		.note = SPAN_LIT(
+		    "The account was deleted, with gatepostctl. Its queued mail stays "
+		    "held."),
+		.now = now,
+		.wall = (int64_t)time(NULL) * 1000,
+	};
+	if (suspend_delete_account(txn, &rules, &end) != STORE_OK) {
 		return no_such(write->call, write->account);
 	}
 	return apppass_delete_all(txn, write->account) == STORE_OK &&
@@ -169,6 +180,10 @@ static bool delete (struct command_call *call, struct span name)
 		return false;
 	}
 	command_changed(call, name);
+	if (call->server) {
+		suspension_changed(
+		    call->server); /* its case is closed: postmasters hear of it */
+	}
 	return true;
 }
 

@@ -354,6 +354,84 @@ static void only_the_present_incident_can_be_ended(void **state)
 	commit(txn);
 }
 
+static enum store_result delete_in(struct store_txn *txn)
+{
+	const struct suspend_end end = {
+		.account = ALICE,
+		.by = SPAN_LIT("uid 0"),
+		.how = SPAN_LIT("account deleted"),
+		.note = SPAN_LIT("It is gone."),
+		.now = store_now(store),
+		.wall = fake_clock.wall,
+	};
+	return suspend_delete_account(txn, &to_postmasters, &end);
+}
+
+static void delete_alice(void)
+{
+	struct store_txn *txn = begin();
+	assert_int_equal(delete_in(txn), STORE_OK);
+	commit(txn);
+}
+
+/* Whatever its ledger says, and however far the holding was: nobody's case is open, and nothing
+ * of its mail slips out. */
+static void a_case_ends_with_its_account(void **state)
+{
+	static const struct span standings[] = { { "", 0 }, { "\x07", 1 } };
+	for (size_t i = 0; i < COUNT(standings); i++) {
+		struct arena arena;
+		const struct ledger damaged = { .standing = standings[i] };
+		starts_anew(state);
+		put_mail(ALICE, 2 * SUSPEND_HOLD_NOW + 50);
+		put_mail(BOB, 1);
+		suspend_alice();
+		end_by_hand(1, STANDING_KEEP);
+		put_mail(ALICE, 2 * SUSPEND_HOLD_NOW + 50);
+		suspend_alice();
+		if (damaged.standing.len) {
+			struct store_txn *txn = begin();
+			ledger_put(txn, ALICE, &damaged);
+			commit(txn);
+		}
+		fake_clock_pass(HOUR);
+		delete_alice();
+		assert_aftermath("deleted", aftermath(), .incidents = 2, .ready = 1,
+		                 .held = 4 * SUSPEND_HOLD_NOW + 100, .suspended = 2, .ended = 2,
+		                 .journal = 4);
+		arena_init(&arena, ARENA_MAX);
+		struct incident incident = read_incident(2, &arena);
+		assert_int_equal(incident.ended_at, store_now(store));
+		assert_int_equal(incident.sweep, INCIDENT_SWEPT);
+		assert_true(span_eq(incident.ended_by, SPAN_LIT("uid 0")));
+		assert_true(span_eq(incident.ended_how, SPAN_LIT("account deleted")));
+		assert_true(read_incident(1, &arena).ended_at < incident.ended_at);
+		arena_done(&arena);
+	}
+}
+
+/* Another of the same name begins GOOD, even if his ledger is damaged one day. */
+static void a_deleted_account_leaves_nothing_to_recall(void **state)
+{
+	(void)state;
+	struct standing standing = { .state = STANDING_SUSPENDED };
+	suspend_alice();
+	delete_alice();
+	struct store_txn *txn = begin();
+	assert_int_equal(suspend_recall(txn, ALICE, &standing), STORE_OK);
+	assert_int_equal(standing.state, STANDING_GOOD);
+	assert_int_equal(delete_in(txn), STORE_NOT_FOUND);
+	commit(txn);
+}
+
+static void deleting_a_good_account_is_no_case(void **state)
+{
+	(void)state;
+	put_mail(ALICE, 2);
+	delete_alice();
+	assert_aftermath("good", aftermath(), .ready = 2);
+}
+
 /* TESTS UN19. */
 static void the_third_in_a_day_turns_replies_off(void **state)
 {
@@ -562,6 +640,9 @@ int main(void)
 		TEST(an_unlock_does_not_save_spam),
 		TEST(each_incident_has_its_own_mail),
 		TEST(only_the_present_incident_can_be_ended),
+		TEST(a_case_ends_with_its_account),
+		TEST(a_deleted_account_leaves_nothing_to_recall),
+		TEST(deleting_a_good_account_is_no_case),
 		TEST(the_third_in_a_day_turns_replies_off),
 		TEST(a_lost_incident_locks_nobody_out),
 		TEST(what_can_not_be_read_is_not_changed),

@@ -10,7 +10,8 @@ import time
 
 import pytest
 
-from harness import BUILD, Gatepost, PASSWORD, Sink, free_port, insecure_context, message, wait_until
+from harness import BUILD, Gatepost, PASSWORD, Sink, free_port, message, wait_until
+from peer import Peer
 
 POSTMASTER = "postmaster@example.org"
 SETTINGS = """
@@ -120,7 +121,9 @@ def test_hl21_one_act(site):
     site.send("bob@example.org")
     why = site.gatepost.ctl("account", "why", "alice")
     assert "alice@example.org" in why and reply_to(notice) not in why
-    gone = site.gatepost.ctl("relayed", "--incident", "1", "--recipients").split()
+    def relayed():
+        return site.gatepost.ctl("relayed", "--incident", "1", "--recipients").split()
+    gone = wait_until(lambda: len(relayed()) == 5 and relayed(), "the journal of what is gone")
     assert sorted(gone) == ["u%d@example.net" % i for i in range(5)]
     assert len(site.gatepost.ctl("relayed", "--incident", "1", "--ids").split()) == 1
     status = site.gatepost.ctl("status", rows=True)[0]
@@ -473,3 +476,212 @@ def test_un15_one_of_many_recipients(site):
     wait_until(lambda: any(b"friend3@example.net" in m for m in site.sink.mails()), "the mail to the others")
     assert not any(b"X-Envelope-To: <unlock" in m for m in site.sink.mails())
     assert site.gatepost.ctl("account", "show", "jane", rows=True)[0]["used"] == "4 4"
+
+
+def test_un04_used_or_ended_by_hand(site):
+    """A token is good once, and for its own incident."""
+    site.trip()
+    first = reply_to(site.notice())
+    site.gatepost.ctl("account", "unlock", "alice")
+    site.trip()
+    site.notice(3)  # the first, its end, the second
+    assert site.answer(first) == 250
+    assert site.suspended()
+    second = next(a for a in map(reply_to, site.notices()) if "+2-" in a)
+    assert site.answer(second.replace("+2-", "+1-")) == 250
+    assert site.suspended()
+    assert site.answer(second) == 250
+    assert not site.suspended()
+    site.gatepost.ctl("account", "suspend", "alice")
+    assert site.answer(second, text="UNLOCK\n") == 250
+    assert site.suspended()
+    verdicts = [re.search('verdict="(.*?)"', line).group(1) for line in site.gatepost.events("event=answer ")]
+    assert verdicts.count("done") == 1 and len(verdicts) == 4
+
+
+def test_un05_two_answers_at_once(site):
+    """One state change and one confirmation, by whichever of two loops."""
+    site.trip()
+    address = reply_to(site.notice())
+    barrier = threading.Barrier(8)
+
+    def one():
+        barrier.wait()
+        assert site.answer(address) == 250
+
+    threads = [threading.Thread(target=one) for _ in range(8)]
+    [t.start() for t in threads]
+    [t.join() for t in threads]
+    assert not site.suspended()
+    assert len(site.gatepost.events('event=answer .*verdict="done"')) == 1
+    wait_until(lambda: len(site.notices()) >= 3, "a confirmation, and one word about the others")
+    time.sleep(0.5)
+    assert sorted(str(n["Subject"]).split(":")[0].split(" ")[0] for n in site.notices()) == ["Done", "Not", "Suspended"]
+
+
+def test_un12_the_notice_at_the_smarthost(site):
+    """Null return path, marked as a machine's, an id of its own, and nothing that asks for an answer by machine."""
+    site.trip()
+    notice = site.notice()
+    raw = next(m for m in site.sink.mails() if b"Subject: Suspended" in m)
+    assert raw.startswith(b"X-Envelope-From: <>\r\n")
+    assert raw.count(b"\nX-Envelope-To: <postmaster@example.org>\r\n") == 1
+    assert str(notice["Auto-Submitted"]) == "auto-generated"
+    assert re.fullmatch(r"<[^<>@\s]+@mail\.example\.org>", str(notice["Message-ID"]))
+    assert re.fullmatch(r"unlock\+1-[a-z2-7]{26}@mail\.example\.org", reply_to(notice))
+    assert notice["Disposition-Notification-To"] is None and notice["Return-Receipt-To"] is None
+    assert len(notice.get_content().splitlines()) < 25
+
+
+def test_un13_the_notice_bounces(tmp_path):
+    """A smarthost that refuses the postmaster: no report about the report, the incident stays, and the machine says so."""
+    peer = Peer().start()
+    peer.on("rcpt", "550 5.1.1 no such user", match="postmaster")
+    gatepost = Gatepost(tmp_path, peer.port, SETTINGS % free_port()).start().account("alice", "bob")
+    try:
+        gatepost.ctl("account", "suspend", "alice")
+        wait_until(lambda: peer.count("rcpt", "postmaster") == 1, "the notice, refused")
+        gatepost.wait_empty()
+        gatepost.ctl("clock", "301000")
+        gatepost.wait_log("event=notice-undelivered.*alice@example.org")
+        done = gatepost.ctl("status", check=False)
+        assert done.returncode == 1 and "undelivered" in done.stdout + done.stderr
+        folder = os.path.join(gatepost.folder, "data", "incidents")
+        text = open(os.path.join(folder, "1.txt")).read()
+        assert "alice@example.org" in text and "unlock+" not in text and not re.search(r"1-[a-z2-7]{26}", text)
+        gatepost.restart()
+        time.sleep(1)
+        # neither a report nor a second notice, and said once
+        assert peer.count("rcpt", "postmaster") == 1 and not peer.mails
+        assert len(gatepost.events("event=notice-undelivered")) == 1
+        assert gatepost.ctl("account", "show", "alice", rows=True)[0]["standing"] == "suspended"
+        assert gatepost.ctl("status", check=False).returncode == 1
+        gatepost.ctl("account", "unlock", "alice")
+        wait_until(lambda: gatepost.ctl("status", check=False).returncode == 0, "a good status")
+    finally:
+        code = gatepost.stop()
+        peer.stop()
+    assert code == 0, gatepost.log()[-5000:]
+
+
+MIME = "MIME-Version: 1.0\r\nContent-Type: %s\r\n"
+BODIES = [  # name, header, text, suspended afterwards, held mail afterwards; all of test/replies lies in proto/orders
+    ("html", MIME % "text/html", "<p>UNLOCK</p>\r\n", False, 1),
+    ("base64", MIME % "text/plain" + "Content-Transfer-Encoding: base64\r\n", "RElTQ0FSRA0K\r\n", False, 0),
+    ("qp", MIME % "text/plain" + "Content-Transfer-Encoding: quoted-printable\r\n", "DISC=\r\nARD\r\n", False, 0),
+    ("below", "", "> The account was suspended\r\n\r\nDISCARD\r\n", False, 0),
+    ("above", "", "spam\r\n\r\n> unlock\r\n", True, 0),
+    ("large", MIME % "multipart/mixed; boundary=b",
+     "--b\r\nContent-Type: text/plain\r\n\r\nDISCARD\r\n--b\r\nContent-Type: image/png\r\n\r\n" + ("x" * 76 + "\r\n") * 134000
+     + "--b--\r\n", False, 0),
+    ("pgp", MIME % "multipart/encrypted; boundary=b; protocol=\"application/pgp-encrypted\"",
+     "--b\r\nContent-Type: application/octet-stream\r\n\r\nhQEMA\r\n--b--\r\n", False, 1),
+    ("smime", MIME % "application/pkcs7-mime", "MIIBwg==\r\n", False, 1),
+    ("utf16", MIME % "text/plain; charset=utf-16" + "Content-Transfer-Encoding: base64\r\n", "//5TAFAAQQBNAA==\r\n", False, 1),
+]
+
+
+def test_un14_bodies(tmp_path):
+    """A word that can be read counts; what can not be read deletes nothing, and the confirmation says so."""
+    site = Site(tmp_path, "message_size = 20M\n")
+    try:
+        site.gatepost.account(*[row[0] for row in BODIES])
+        site.sink.stop()
+        for name, *_ in BODIES:
+            site.send(name + "@example.org", subject="held")
+            site.gatepost.ctl("account", "suspend", name)
+        site.sink.start()
+        wait_until(lambda: len(site.notices()) == len(BODIES), "all notices")
+        addresses = {re.search(r"account (\w+)@", n.get_content()).group(1): reply_to(n) for n in site.notices()}
+        for name, header, text, suspended, held in BODIES:
+            user = name + "@example.org"
+            with smtplib.SMTP("127.0.0.1", site.reply_port, timeout=60) as smtp:
+                smtp.sendmail(POSTMASTER, [addresses[name]], "From: <%s>\r\nSubject: Re: it\r\n%s\r\n%s" % (
+                    POSTMASTER, header, text))
+            assert site.suspended(user) == suspended, name
+            left = len([e for e in site.gatepost.queue() if e["account"] == user])
+            assert left == held, name
+        def confirmations(name):
+            return [n.get_content() for n in site.notices() if str(n["Subject"]).startswith("Done") and name in n.get_content()]
+        for name in ("html", "pgp", "smime", "utf16"):
+            wait_until(lambda: confirmations(name + "@"), "the confirmation about " + name)
+            assert "could not be read" in " ".join(confirmations(name + "@")[0].split()), name
+    finally:
+        site.stop()
+
+
+def test_un17_wrong_tokens_as_the_postmaster(site):
+    """Hundreds of guesses change nothing and write to nobody; the right token is as good as before."""
+    site.trip()
+    address = reply_to(site.notice())
+    head, tail = address.split("@")
+
+    def guess(n):
+        with smtplib.SMTP("127.0.0.1", site.reply_port, timeout=60) as smtp:
+            for i in range(50):
+                wrong = "%s%s@%s" % (head[:-4], "".join("abcdefgh"[(n * 50 + i) >> s & 7] for s in (9, 6, 3, 0)), tail)
+                if wrong != address:
+                    smtp.sendmail(POSTMASTER, [wrong], "From: <%s>\r\nSubject: Re: x\r\n\r\nUNLOCK\r\n" % POSTMASTER)
+
+    threads = [threading.Thread(target=guess, args=(n,)) for n in range(10)]
+    [t.start() for t in threads]
+    [t.join() for t in threads]
+    assert site.suspended() and len(site.notices()) == 1
+    assert len(site.gatepost.queue()) == 0
+    assert site.answer(address) == 250
+    assert not site.suspended()
+    site.gatepost.ctl("account", "suspend", "alice")
+    site.gatepost.ctl("account", "unlock", "alice")
+    assert not site.suspended()
+
+
+def test_un20_the_counter_after_an_unlock(site):
+    """It begins at nought, and held mail that is let go is not charged again."""
+    site.sink.stop()
+    for i in range(5):
+        site.send(to=["held%d@example.net" % i], subject="held")
+    client = site.gatepost.client("alice@example.org")
+    client.mail("alice@example.org")
+    assert client.rcpt("x@example.net")[0] == 550
+    client.close()
+    site.sink.start()
+    assert site.answer(reply_to(site.notice())) == 250
+    wait_until(lambda: sum(b"Subject: held" in m for m in site.sink.mails()) == 5, "released mail")
+    assert site.gatepost.ctl("account", "show", "alice", rows=True)[0]["used"] == "0 0"
+    site.send(to=["a%d@example.net" % i for i in range(5)])
+
+
+def test_un21_another_secret(site):
+    """With the secret lost, no token that is out is good any more; the command line is."""
+    site.trip()
+    address = reply_to(site.notice())
+    assert site.gatepost.stop() == 0
+    os.unlink(os.path.join(site.gatepost.folder, "data", "secret"))
+    site.gatepost.start()
+    assert site.answer(address) == 250
+    assert site.suspended()
+    assert site.gatepost.events('event=answer .*verdict="wrong token"')
+    site.gatepost.ctl("account", "unlock", "alice")
+    assert not site.suspended()
+
+
+def test_un24_only_from_the_peers(tmp_path):
+    """The reply listener serves whom it names; the same mail from elsewhere is refused before it says a word."""
+    site = Site(tmp_path)
+    try:
+        site.trip()
+        address = reply_to(site.notice())
+        text = open(site.gatepost.config).read()
+        with open(site.gatepost.config, "w") as f:
+            f.write(text.replace('"127.0.0.1/32"', '"127.0.0.2/32"'))
+        site.gatepost.restart()
+        with pytest.raises((smtplib.SMTPException, OSError)):
+            site.answer(address)
+        assert site.suspended()
+        with smtplib.SMTP("127.0.0.1", site.reply_port, timeout=30, source_address=("127.0.0.2", 0)) as smtp:
+            smtp.sendmail("eve@example.net", [address], "From: <eve@example.net>\r\n\r\nUNLOCK\r\n")
+            assert site.suspended()
+            smtp.sendmail("eve@example.net", [address], "From: <%s>\r\n\r\nUNLOCK\r\n" % POSTMASTER)
+            assert not site.suspended()
+    finally:
+        site.stop()
