@@ -616,11 +616,14 @@ def test_un17_wrong_tokens_as_the_postmaster(site):
     address = reply_to(site.notice())
     head, tail = address.split("@")
 
-    def guess(n):
+    sent = []
+
+    def guess(n, count=50):
         with smtplib.SMTP("127.0.0.1", site.reply_port, timeout=60) as smtp:
-            for i in range(50):
+            for i in range(count):
                 wrong = "%s%s@%s" % (head[:-4], "".join("abcdefgh"[(n * 50 + i) >> s & 7] for s in (9, 6, 3, 0)), tail)
                 if wrong != address:
+                    sent.append(wrong)
                     smtp.sendmail(POSTMASTER, [wrong], "From: <%s>\r\nSubject: Re: x\r\n\r\nUNLOCK\r\n" % POSTMASTER)
 
     threads = [threading.Thread(target=guess, args=(n,)) for n in range(10)]
@@ -628,6 +631,14 @@ def test_un17_wrong_tokens_as_the_postmaster(site):
     [t.join() for t in threads]
     assert site.suspended() and len(site.notices()) == 1
     assert len(site.gatepost.queue()) == 0
+    # The log has some of them, and the number of the others.
+    site.gatepost.ctl("clock", "60000")
+    guess(10, 1)
+
+    def counted():
+        return [int(re.search(r"count=(\d+)", line).group(1)) for line in site.gatepost.events("event=unlogged-answers ")]
+    wait_until(lambda: len(site.gatepost.events("event=answer ")) + sum(counted()) == len(sent), "a line or a count for each")
+    assert counted()
     assert site.answer(address) == 250
     assert not site.suspended()
     site.gatepost.ctl("account", "suspend", "alice")
