@@ -141,7 +141,8 @@ static void log_answer(const struct door *door, size_t i)
 	if (door->verdict[i] != UNLOCK_DONE && !may_say(answer->now)) {
 		return;
 	}
-	log_begin(&line, LOG_LEVEL_INFO, "answer");
+	bool self = door->verdict[i] == UNLOCK_SELF; /* a thief at work, most likely */
+	log_begin(&line, self ? LOG_LEVEL_WARNING : LOG_LEVEL_INFO, "answer");
 	log_word(&line, "client_ip", door->visitor.client);
 	log_number(&line, "incident", (int64_t)answer->tag.incident);
 	log_text(&line, "verdict", span_str(unlock_verdict_name(door->verdict[i])));

@@ -101,24 +101,26 @@ static void note(struct queue_recipient *recipient, const struct outcome_result 
 	recipient->answer = span_first(result->answer, ANSWER_MAX);
 }
 
-/* True when it changed the recipient's state. */
+/* True when it changed the recipient's state. A notice is told to nobody else: where it is
+ * refused it is tried again, for its lifetime (TESTS UN13). */
 static bool decide(struct queue_entry *entry, const struct outcome_result *result)
 {
 	struct queue_recipient *recipient = &entry->recipients[result->recipient];
 	bool open = recipient->state == RECIPIENT_PENDING ||
 	            recipient->state == RECIPIENT_FAILED;
 	unsigned class = result->code / 100;
+	bool refused = class == 5 && entry->kind == QUEUE_MAIL;
 	if (!open || (class != 2 && entry->state != QUEUE_READY)) {
 		return false;
 	}
 	note(recipient, result);
 	if (class == 2) {
 		recipient->state = RECIPIENT_SENT;
-	} else if (class == 5) {
+	} else if (refused) {
 		recipient->state = RECIPIENT_FAILED;
 		recipient->status = result->status.len ? result->status : SPAN_LIT("5.0.0");
 	}
-	return class == 2 || class == 5;
+	return class == 2 || refused;
 }
 
 static bool apply_mail(const struct outcome *outcome, struct queue_entry *entry, int64_t now)

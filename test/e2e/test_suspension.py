@@ -326,8 +326,8 @@ def test_hl03_race_one_suspension(tmp_path):
         site.stop()
 
 
-def test_hl25_a_hundred_at_once(tmp_path):
-    """Each has its own incident and notice, and an honest sender hardly feels it; his medians are printed, not judged."""
+def test_hl25_a_hundred_at_once(tmp_path, capsys):
+    """HL25. Each has its own incident and notice, and an honest sender hardly feels it; his medians are printed, not judged."""
     site = Site(tmp_path, 'limits = { "1/30m", "2000/24h" }\n')
     try:
         names = ["t%d@example.org" % i for i in range(100)]
@@ -365,7 +365,8 @@ def test_hl25_a_hundred_at_once(tmp_path):
         [t.join() for t in threads]
         [client.close() for client in clients]
         assert codes == [550] * 100
-        print("HL25 honest sender's median before %.2f ms, during %.2f ms" % (before, during[0]))
+        with capsys.disabled():
+            print("\nHL25: an honest sender's median before %.2f ms, during %.2f ms" % (before, during[0]))
         assert site.gatepost.ctl("status", rows=True)[0]["suspended"] == 100
         wait_until(lambda: len(site.notices()) == 100, "a hundred notices", 120)
         assert len({str(n["Subject"]) for n in site.notices()}) == 100
@@ -520,7 +521,7 @@ def test_un05_two_answers_at_once(site):
 
 
 def test_un12_the_notice_at_the_smarthost(site):
-    """Null return path, marked as a machine's, an id of its own, and nothing that asks for an answer by machine."""
+    """UN12. Null return path, marked as a machine's, an id of its own, and nothing that asks for an answer by machine."""
     site.trip()
     notice = site.notice()
     raw = next(m for m in site.sink.mails() if b"Subject: Suspended" in m)
@@ -534,14 +535,13 @@ def test_un12_the_notice_at_the_smarthost(site):
 
 
 def test_un13_the_notice_bounces(tmp_path):
-    """A smarthost that refuses the postmaster: no report about the report, the incident stays, and the machine says so."""
+    """UN13. A smarthost that refuses the postmaster: no report about the report, the incident stays, and the machine says so."""
     peer = Peer().start()
     peer.on("rcpt", "550 5.1.1 no such user", match="postmaster")
     gatepost = Gatepost(tmp_path, peer.port, SETTINGS % free_port()).start().account("alice", "bob")
     try:
         gatepost.ctl("account", "suspend", "alice")
-        wait_until(lambda: peer.count("rcpt", "postmaster") == 1, "the notice, refused")
-        gatepost.wait_empty()
+        wait_until(lambda: peer.count("rcpt", "postmaster") > 1, "the notice, refused, and tried again")
         gatepost.ctl("clock", "301000")
         gatepost.wait_log("event=notice-undelivered.*alice@example.org")
         done = gatepost.ctl("status", check=False)
@@ -550,12 +550,18 @@ def test_un13_the_notice_bounces(tmp_path):
         text = open(os.path.join(folder, "1.txt")).read()
         assert "alice@example.org" in text and "unlock+" not in text and not re.search(r"1-[a-z2-7]{26}", text)
         gatepost.restart()
-        time.sleep(1)
+        before = peer.count("rcpt", "postmaster")
+        wait_until(lambda: peer.count("rcpt", "postmaster") > before, "one more try")
         # neither a report nor a second notice, and said once
-        assert peer.count("rcpt", "postmaster") == 1 and not peer.mails
+        assert not peer.mails and len(gatepost.queue()) == 1
         assert len(gatepost.events("event=notice-undelivered")) == 1
         assert gatepost.ctl("account", "show", "alice", rows=True)[0]["standing"] == "suspended"
         assert gatepost.ctl("status", check=False).returncode == 1
+        # The mailbox is mended: it comes after all, once.
+        peer.rules.clear()
+        wait_until(lambda: peer.mails, "the notice")
+        gatepost.wait_empty()
+        assert len(peer.mails) == 1
         gatepost.ctl("account", "unlock", "alice")
         wait_until(lambda: gatepost.ctl("status", check=False).returncode == 0, "a good status")
     finally:
@@ -582,7 +588,7 @@ BODIES = [  # name, header, text, suspended afterwards, held mail afterwards; al
 
 
 def test_un14_bodies(tmp_path):
-    """A word that can be read counts; what can not be read deletes nothing, and the confirmation says so."""
+    """UN14. A word that can be read counts; what can not be read deletes nothing, and the confirmation says so."""
     site = Site(tmp_path, "message_size = 20M\n")
     try:
         site.gatepost.account(*[row[0] for row in BODIES])
@@ -696,3 +702,46 @@ def test_un24_only_from_the_peers(tmp_path):
             assert not site.suspended()
     finally:
         site.stop()
+
+
+def test_un02_no_token_is_kept(site):
+    """UN02. What lies in the data folder and the log unlocks nothing: neither holds a token, whatever became of it."""
+    site.trip()
+    address = reply_to(site.notice())
+    token = address.partition("@")[0][-26:].encode()
+    site.answer(address, sender="stranger@example.com")
+    site.gatepost.ctl("account", "why", "alice")
+
+    def where():
+        files = [os.path.join(at, name) for at, _, names in os.walk(os.path.join(site.gatepost.folder, "data")) for name in names]
+        assert any(os.path.basename(path) == "data.mdb" for path in files)
+        return [path for path in files + [site.gatepost.log_path] if token in open(path, "rb").read().lower()]
+
+    assert where() == []
+    client = site.gatepost.client("jane@example.org")
+    client.sendmail("jane@example.org", [address], message("Re: Suspended", "KEEP\n", sender="jane@example.org"))
+    client.close()
+    assert not site.suspended() and where() == []
+
+
+def test_un16_what_a_thief_writes(site):
+    """UN16. Neither a subject nor a name adds a field, a recipient or an order to the notice."""
+    user = "=?utf-8?q?bcc=3a_eve?=@example.org"
+    site.gatepost.account(user)
+    hostile = "=?utf-8?q?x=0D=0ABcc=3A_eve=40example.net=0D=0A=0D=0AUNLOCK_=E2=80=AE_=3Cscript=3E?="
+    site.send(user, ["u%d@example.net" % i for i in range(5)], hostile)
+    client = site.gatepost.client(user)
+    client.mail(user)
+    assert client.rcpt("one.more@example.net")[0] == 550
+    client.close()
+    body = site.notice().get_content()
+    raw = next(m for m in site.sink.mails() if b"Auto-Submitted:" in m)
+    head = raw.partition(b"\r\n\r\n")[0].decode("ascii")
+    names = re.findall(r"^([A-Za-z-]+):", head, re.M)
+    assert sorted(names) == sorted([
+        "X-Envelope-From", "X-Envelope-To", "From", "To", "Reply-To", "Subject", "Date", "Message-ID", "Auto-Submitted",
+        "MIME-Version", "Content-Type", "Content-Transfer-Encoding"] + ["Received"] * names.count("Received"))
+    assert "\nX-Envelope-To: <postmaster@example.org>\r\n" in head
+    assert "=?" not in head
+    assert user in body and "\u202e" not in body and "x??Bcc: eve@example.net" in body
+    assert not re.search(r"^\W*(unlock|ok|yes|release|keep|discard|spam|no|stop)\b", body, re.M | re.I)

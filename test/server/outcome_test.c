@@ -361,7 +361,8 @@ static void test_job(void **state)
 	assert_int_equal(count_rows(place->store, STORE_BODY), 0);
 }
 
-/* What answers make of a notice: as of any mail, but nobody is told of a failure. */
+/* What answers make of a notice: nobody is told of a failure, so a refused one is tried again.
+ */
 static void test_notice(void **state)
 {
 	(void)state;
@@ -374,8 +375,8 @@ static void test_notice(void **state)
 	} rows[] = {
 		{ OUTCOME_MAIL, "PP", "250 250", "SS", RETRY_1 },
 		{ OUTCOME_MAIL, "PP", "250 451", "SP", RETRY_1 },
-		{ OUTCOME_MAIL, "PP", "550 451", "RP", RETRY_1 },
-		{ OUTCOME_MAIL, "PP", "550 554", "RR", RETRY_1 },
+		{ OUTCOME_MAIL, "PP", "550 451", "PP", RETRY_1 },
+		{ OUTCOME_MAIL, "PP", "550 250", "PS", RETRY_1 },
 		{ OUTCOME_MAIL, "PP", "0 0", "PP", RETRY_1 },
 		{ OUTCOME_EXPIRE, "SP", "", "SR", DUE_NOW },
 		{ OUTCOME_GIVE_UP, "SPP", "", "SRR", DUE_NOW },
