@@ -326,7 +326,7 @@ def test_hl03_race_one_suspension(tmp_path):
         site.stop()
 
 
-def test_hl25_a_hundred_at_once(tmp_path, capsys):
+def test_hl25_a_hundred_at_once(tmp_path, figure):
     """HL25. Each has its own incident and notice, and an honest sender hardly feels it; his medians are printed, not judged."""
     site = Site(tmp_path, 'limits = { "1/30m", "2000/24h" }\n')
     try:
@@ -365,8 +365,7 @@ def test_hl25_a_hundred_at_once(tmp_path, capsys):
         [t.join() for t in threads]
         [client.close() for client in clients]
         assert codes == [550] * 100
-        with capsys.disabled():
-            print("\nHL25: an honest sender's median before %.2f ms, during %.2f ms" % (before, during[0]))
+        figure("HL25: an honest sender's median before %.2f ms, during %.2f ms" % (before, during[0]))
         assert site.gatepost.ctl("status", rows=True)[0]["suspended"] == 100
         wait_until(lambda: len(site.notices()) == 100, "a hundred notices", 120)
         assert len({str(n["Subject"]) for n in site.notices()}) == 100
@@ -743,5 +742,6 @@ def test_un16_what_a_thief_writes(site):
         "MIME-Version", "Content-Type", "Content-Transfer-Encoding"] + ["Received"] * names.count("Received"))
     assert "\nX-Envelope-To: <postmaster@example.org>\r\n" in head
     assert "=?" not in head
-    assert user in body and "\u202e" not in body and "x??Bcc: eve@example.net" in body
+    assert user in body and "\u202e" not in body
+    assert re.search(r'^Subjects: "x Bcc: eve@example.net  UNLOCK \? <scri', body, re.M)
     assert not re.search(r"^\W*(unlock|ok|yes|release|keep|discard|spam|no|stop)\b", body, re.M | re.I)
