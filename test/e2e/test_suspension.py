@@ -164,6 +164,7 @@ def test_un06_un07_un09_who_may(site):
 
 
 def test_un03_un08_un23_wrong_tokens(site):
+    """UN03, UN08, UN23. A wrong token and a harvested address change nothing; nobody without a login is heard on 587."""
     site.trip()
     address = reply_to(site.notice())
     local, _, domain = address.partition("@")
@@ -429,7 +430,7 @@ def test_notice_undelivered(site):
 
 
 def test_un11_word_required(tmp_path):
-    """A vacation text without marks, or nothing at all, is no order where a word is asked for; the postmaster hears of it once."""
+    """UN11. A vacation text without marks, or nothing, is no order where a word is asked for; the postmaster hears of it once."""
     site = Site(tmp_path, "unlock_word = required\n")
     try:
         site.trip()
@@ -464,7 +465,7 @@ def test_un19_too_often_for_a_reply(site):
 
 
 def test_un15_one_of_many_recipients(site):
-    """The answer is handled for the unlock address, and the mail relayed to the others; none of it is charged twice."""
+    """UN15. The answer is handled for the unlock address, and the mail relayed to the others; none of it is charged twice."""
     site.trip()
     address = reply_to(site.notice())
     client = site.gatepost.client("jane@example.org")
