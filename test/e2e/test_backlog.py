@@ -97,7 +97,8 @@ def test_hundred_thousand_queued(tmp_path):
         assert set(states) == {"held"}
         site.sink.stop()
         site.sink.start()
-        print("backlog: %d queued, %d gone before the stop, %d behind it" % (LONG_QUEUE + 1, at_commit, sum(gone.values()) - at_commit))
+        print("backlog: %d queued, %d gone before the stop, %d behind it" % (
+            LONG_QUEUE + 1, at_commit, sum(gone.values()) - at_commit))
         daemon.ctl("account", "unlock", "alice")
         wait_until(lambda: daemon.status()["queued"] == 0, "all is sent", 600, 0.5)
         got = site.relayed()
