@@ -9,7 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* By which a file is known again; all zero when there is none. */
+/* By which a file is known again; all zero when it could not be opened. */
 struct stamp {
 	dev_t device;
 	ino_t inode;
@@ -24,8 +24,8 @@ struct oauth_keys {
 	pthread_mutex_t looking; /* of all below */
 	int64_t looked_at;
 	struct stamp stamp;
-	struct error note;
-	bool has_note;
+	struct error note; /* the last fault; empty when there is none */
+	bool has_note;     /* and nobody has been told */
 };
 
 static struct stamp stamp_of(const struct stat *st)
@@ -97,15 +97,30 @@ static bool has_changed(const struct oauth_keys *keys)
 	return memcmp(&now, &keys->stamp, sizeof now) != 0;
 }
 
+/* What can not be opened is tried each time, as a chmod leaves no trace in a stamp: the same
+ * fault of it is no news. */
+static void take_fault(struct oauth_keys *keys, const struct error *why)
+{
+	static const struct stamp none;
+	struct error note;
+	error_set(&note, "%.400s (the keys from before stay)", why->text);
+	if (memcmp(&keys->stamp, &none, sizeof none) != 0 ||
+	    strcmp(note.text, keys->note.text) != 0) {
+		keys->note = note;
+		keys->has_note = true;
+	}
+}
+
 static void read_again(struct oauth_keys *keys)
 {
 	struct error why;
 	struct jwt_keys *fresh = read_file(keys->path, &keys->stamp, &why);
-	keys->has_note = !fresh;
 	if (!fresh) {
-		error_set(&keys->note, "%.400s (the keys from before stay)", why.text);
+		take_fault(keys, &why);
 		return;
 	}
+	keys->note.text[0] = '\0';
+	keys->has_note = false;
 	pthread_rwlock_wrlock(&keys->lock);
 	struct jwt_keys *old = keys->set;
 	keys->set = fresh;
