@@ -65,11 +65,16 @@ bool door_is_ours(const struct config *config, struct span address)
 	return gate_pattern_matches(span_str(config->reply_address), address);
 }
 
+bool door_is_full(const struct door *door)
+{
+	return door->ntags == DOOR_TAGS_MAX;
+}
+
 bool door_add(struct door *door, struct span address)
 {
 	struct span copy;
 	struct orders_tag tag;
-	if (door->ntags == DOOR_TAGS_MAX || !arena_copy(&door->arena, address, &copy) ||
+	if (door_is_full(door) || !arena_copy(&door->arena, address, &copy) ||
 	    !orders_read_address(span_str(door->config->reply_address), copy, &tag)) {
 		return false;
 	}

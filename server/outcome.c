@@ -234,15 +234,14 @@ bool outcome_apply(const struct outcome *outcome, struct queue_entry *entry, int
 
 /* ---- the job ---- */
 
-/* The answer that the incident's watch waits for: from now on its notice is delivered. */
+/* What the incident's watch waits for: when every postmaster has it, its notice is delivered.
+ */
 static void mark_notified(const struct outcome *outcome, struct store_txn *txn,
                           const struct queue_entry *entry, struct arena *arena, int64_t now)
 {
 	struct incident incident;
-	bool taken = false;
-	for (size_t i = 0; outcome->duty == OUTCOME_MAIL && i < outcome->nresults; i++) {
-		taken |= outcome->results[i].code / 100 == 2;
-	}
+	bool taken = outcome->duty == OUTCOME_MAIL &&
+	             count(entry, RECIPIENT_SENT) == entry->nrecipients;
 	if (taken && entry->kind == QUEUE_NOTICE_SUSPENDED &&
 	    incident_get(txn, entry->incident, arena, &incident) == STORE_OK &&
 	    !incident.notified_at) {

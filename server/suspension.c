@@ -20,6 +20,8 @@
 #define NOTICE_TEXT_MAX ((size_t)64 * 1024)
 #define INCIDENT_MAX    ((size_t)64 * 1024)
 
+enum task { TASK_SWEEP, TASK_UNDELIVERED, TASK_ALARMED };
+
 struct suspension {
 	struct server *server;
 	uv_timer_t timer;
@@ -29,10 +31,9 @@ struct suspension {
 	/* the one job under way: a step of a sweep, or a mark */
 	struct commit_job job;
 	bool busy;
-	uint64_t number;      /* its incident */
-	bool more;            /* there is another step */
-	bool mark;            /* it marks the notice as undelivered */
-	uint64_t begun_after; /* alarms are for incidents with a higher number */
+	uint64_t number; /* its incident */
+	bool more;       /* there is another step */
+	enum task task;
 };
 
 static void look(struct suspension *s);
@@ -45,7 +46,8 @@ static void mark_run(struct suspension *s, struct store_txn *txn)
 	struct incident incident;
 	arena_init(&arena, INCIDENT_MAX);
 	if (incident_get(txn, s->number, &arena, &incident) == STORE_OK) {
-		incident.undelivered = true;
+		incident.undelivered |= s->task == TASK_UNDELIVERED;
+		incident.alarmed |= s->task == TASK_ALARMED;
 		incident_put(txn, &incident);
 	}
 	arena_done(&arena);
@@ -56,10 +58,10 @@ static void run(struct commit_job *job, struct store_txn *txn, int64_t now)
 	struct suspension *s = (struct suspension *)((char *)job -
 	                                             offsetof(struct suspension, job));
 	s->more = false;
-	if (s->mark) {
-		mark_run(s, txn);
-	} else {
+	if (s->task == TASK_SWEEP) {
 		suspend_sweep(txn, s->number, SWEEP_ENTRIES, now, &s->more);
+	} else {
+		mark_run(s, txn);
 	}
 }
 
@@ -74,11 +76,11 @@ static void done(struct commit_job *job, enum store_result result)
 	}
 }
 
-static void submit(struct suspension *s, uint64_t number, bool mark)
+static void submit(struct suspension *s, uint64_t number, enum task task)
 {
 	s->busy = true;
 	s->number = number;
-	s->mark = mark;
+	s->task = task;
 	s->job = (struct commit_job){
 		.run = run,
 		.done = done,
@@ -139,18 +141,18 @@ static bool is_overdue(const struct incident *incident, int64_t now)
 static void look_at(struct suspension *s, struct store_txn *txn,
                     const struct incident *incident)
 {
-	if (incident->number > s->begun_after) {
-		s->begun_after = incident->number;
-		alarm_run(s->server, &s->timer, incident);
-	}
 	if (s->busy) {
 		return;
 	}
-	if (incident->sweep != INCIDENT_SWEPT) {
-		submit(s, incident->number, false);
+	if (incident->state == INCIDENT_OPEN && !incident->alarmed) {
+		/* A crash in between runs it again, rather than never. */
+		alarm_run(s->server, &s->timer, incident);
+		submit(s, incident->number, TASK_ALARMED);
+	} else if (incident->sweep != INCIDENT_SWEPT) {
+		submit(s, incident->number, TASK_SWEEP);
 	} else if (is_overdue(incident, store_now(s->server->store))) {
 		tell_undelivered(s, txn, incident);
-		submit(s, incident->number, true);
+		submit(s, incident->number, TASK_UNDELIVERED);
 	}
 }
 
@@ -184,18 +186,6 @@ static void on_async(uv_async_t *async)
 
 /* ---- life ---- */
 
-/* Alarms are for what begins from now on: a restart is no incident. */
-static uint64_t last_incident(struct store *store)
-{
-	uint64_t next = 1;
-	struct store_txn *txn = store_begin_read(store, NULL);
-	if (txn) {
-		incident_next_number(txn, &next);
-	}
-	store_abort(txn);
-	return next - 1;
-}
-
 struct suspension *suspension_start(struct server *server, uv_loop_t *loop, struct error *error)
 {
 	struct suspension *s = calloc(1, sizeof *s);
@@ -204,7 +194,6 @@ struct suspension *suspension_start(struct server *server, uv_loop_t *loop, stru
 		return NULL;
 	}
 	s->server = server;
-	s->begun_after = last_incident(server->store);
 	s->port = commit_port_new(server->commit, loop);
 	uv_timer_init(loop, &s->timer);
 	uv_async_init(loop, &s->async, on_async);

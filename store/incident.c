@@ -11,6 +11,8 @@
 /* What is yes or no, in one byte. */
 #define IS_REPLY_OFF   1
 #define IS_UNDELIVERED 2
+#define IS_ALARMED     4
+#define FLAGS          (IS_REPLY_OFF | IS_UNDELIVERED | IS_ALARMED)
 
 static void pack_row(const struct incident *incident, struct buf *out)
 {
@@ -18,7 +20,8 @@ static void pack_row(const struct incident *incident, struct buf *out)
 	pack_u8(out, (uint8_t)incident->state);
 	pack_u8(out, (uint8_t)incident->sweep);
 	pack_u8(out, (uint8_t)((incident->reply_off ? IS_REPLY_OFF : 0) |
-	                       (incident->undelivered ? IS_UNDELIVERED : 0)));
+	                       (incident->undelivered ? IS_UNDELIVERED : 0) |
+	                       (incident->alarmed ? IS_ALARMED : 0)));
 	pack_u64(out, incident->swept_to);
 	pack_i64(out, incident->opened_at);
 	pack_i64(out, incident->opened_wall);
@@ -41,11 +44,12 @@ static void unpack_front(struct unpacker *in, struct incident *incident)
 	uint8_t sweep = unpack_u8(in);
 	uint8_t flags = unpack_u8(in);
 	in->bad |= version != ROW_VERSION || state > INCIDENT_ENDED ||
-	           sweep > INCIDENT_DISCARD || flags > (IS_REPLY_OFF | IS_UNDELIVERED);
+	           sweep > INCIDENT_DISCARD || flags > FLAGS;
 	incident->state = in->bad ? INCIDENT_OPEN : (enum incident_state)state;
 	incident->sweep = in->bad ? INCIDENT_SWEPT : (enum incident_sweep)sweep;
 	incident->reply_off = flags & IS_REPLY_OFF;
 	incident->undelivered = flags & IS_UNDELIVERED;
+	incident->alarmed = flags & IS_ALARMED;
 }
 
 static bool is_account(struct span name)
