@@ -321,7 +321,7 @@ static void confirm(struct store_txn *txn, const struct suspend_rules *rules,
 {
 	const struct act act = { .account = end->account, .now = end->now, .wall = end->wall };
 	struct buf text = { .cap = TEXT_MAX };
-	if (end->event != STANDING_NOTHING && end->note.len) {
+	if (end->note.len) {
 		suspend_put_notice(txn, rules, QUEUE_NOTICE_ENDED, end->incident, end->note,
 		                   end->now, end->wall);
 	}

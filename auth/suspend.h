@@ -33,8 +33,8 @@ enum store_result suspend_open(struct store_txn *txn, const struct suspend_rules
                                const struct bill *bill, struct suspend_result *result_out);
 
 /* Carries out an event on an open incident; `by` and `how` go into incident, journal and the
- * confirmation (a notice to the postmasters; none for STANDING_NOTHING and none where `note` is
- * empty). NOT_FOUND: no such account, or it is not suspended by this incident. */
+ * confirmation (a notice to the postmasters; none where `note` is empty). NOT_FOUND: no such
+ * account, or it is not suspended by this incident. */
 struct suspend_end {
 	struct span account;
 	uint64_t incident;

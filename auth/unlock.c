@@ -178,7 +178,10 @@ static const struct {
 	                 "answer "
 	                 "to the same notice can end that.",
 	                 false },
-	[ORDER_NO] = { STANDING_NOTHING, "", false },
+	[ORDER_NO] = { STANDING_NOTHING,
+	               "Nothing was changed: the account stays suspended, its held mail stays "
+	               "held. Another answer to the same notice can end that.",
+	               false },
 	[ORDER_UNREADABLE] = { STANDING_KEEP,
 	                       GOOD_AGAIN "The text of the answer could not be read, so its "
 	                                  "held mail stays held:",

@@ -202,7 +202,7 @@ static const struct {
 	{ "keep", STANDING_KEEP, true, 0, 1, 1 },
 	{ "discard", STANDING_DISCARD, true, 0, 0, 1 },
 	{ "spam", STANDING_SPAM, false, 0, 0, 1 },
-	{ "nothing", STANDING_NOTHING, false, 0, 1, 0 },
+	{ "nothing", STANDING_NOTHING, false, 0, 1, 1 },
 };
 
 static void spend(uint32_t tokens)

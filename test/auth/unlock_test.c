@@ -345,7 +345,7 @@ static void each_order(void **state)
 		{ ORDER_UNREADABLE, true, UNLOCK_NO_WORD, false, 0, 3, "" },
 		{ ORDER_DISCARD, false, UNLOCK_DONE, true, 0, 0, "is deleted" },
 		{ ORDER_SPAM, true, UNLOCK_DONE, false, 0, 0, "stays suspended" },
-		{ ORDER_NO, true, UNLOCK_DONE, false, 0, 3, "" },
+		{ ORDER_NO, true, UNLOCK_DONE, false, 0, 3, "Nothing was changed" },
 	};
 	for (size_t i = 0; i < COUNT(rows); i++) {
 		anew(state);

@@ -228,6 +228,8 @@ def test_words_and_held_mail(site, way, word, suspended, held):
     if word in ("UNLOCK", "ok!"):
         wait_until(lambda: sum(b"Subject: held" in m for m in site.sink.mails()) == 3, "released mail")
     wait_until(lambda: len([e for e in site.gatepost.queue() if e["account"]]) == held, "the queue")
+    if word == "NO":  # acknowledged
+        wait_until(lambda: any("Nothing was changed" in " ".join(n.get_content().split()) for n in site.notices()), "a confirmation")
     if word in ("DISCARD", "SPAM"):
         assert not any(b"Subject: held" in m for m in site.sink.mails())
 

@@ -214,7 +214,7 @@ static void damaged_rows(void **state)
 		{ 1, INCIDENT_ENDED + 1 },
 		{ 2, INCIDENT_DISCARD + 1 },
 		{ 2, (char)0xff },
-		{ 3, 4 },
+		{ 3, 8 },
 	};
 	struct place *place = *state;
 	struct store_txn *txn = writing(place->store);
