@@ -489,8 +489,8 @@ void session_shut_out(struct worker *worker, const struct network *network, bool
 		next = session->next;
 		bool spared = session->role == CONFIG_ROLE_REPLY || session->device ||
 		              (session->account && !all) ||
-		              screening_admits(worker->server, session->address);
-		if (spared || !network_contains(network, session->address)) {
+		              !network_contains(network, session->address);
+		if (spared || !screening_blocked(worker->server, session->address)) {
 			continue;
 		}
 		session->shut_out = true;

@@ -311,9 +311,9 @@ static void login_no_initial(struct session *session)
 	finish(session, REPLY_AUTH_NO_INITIAL);
 }
 
-/* Is the account being guessed, and this network not known to be its owner's? It is asked as
- * soon as the name is known: the last challenge of SCRAM would tell a right password from a
- * wrong one. */
+/* Is the account being guessed, or the address shut out, and the network not known to be the
+ * owner's? It is asked as soon as the name is known: the last challenge of SCRAM would tell a
+ * right password from a wrong one. */
 static bool is_guarded(struct session *session, enum sasl_status status)
 {
 	char text[SCREENING_NAME_TEXT];
@@ -325,7 +325,9 @@ static bool is_guarded(struct session *session, enum sasl_status status)
 	if (!attempted.account.len || screening_may_try(session->worker->server, &attempted)) {
 		return false;
 	}
-	log_login(session, "auth-guarded", "the account is being guessed",
+	bool blocked = screening_blocked(session->worker->server, session->address);
+	log_login(session, "auth-guarded",
+	          blocked ? "the address is shut out" : "the account is being guessed",
 	          screening_name(session->worker->server, attempted.account, text));
 	count_failure(session, REPLY_AUTH_UNAVAILABLE);
 	return true;

@@ -75,6 +75,13 @@ static bool may(const char *address, const char *account)
 	return screen_may_try(scene.screen, &attempt);
 }
 
+static bool admits(const char *address)
+{
+	unsigned char bytes[NETWORK_ADDRESS_BYTES];
+	assert_true(network_address_parse(span_str(address), bytes));
+	return screen_admits(scene.screen, bytes, scene.now);
+}
+
 static int64_t blocked(const char *address)
 {
 	unsigned char bytes[NETWORK_ADDRESS_BYTES];
@@ -344,6 +351,37 @@ static void a_guessed_account_is_its_owners_only(void **state)
 	assert_false(may("192.0.2.7", "alice@example.org"));
 }
 
+/* One of those behind an address guesses: the others go on, each at his own account. */
+static void a_blocked_address_keeps_its_owners(void **state)
+{
+	(void)state;
+	uint64_t guess = 0;
+	good("192.0.2.7", "alice");
+	scene.now += DAY;
+	while (!miss("192.0.2.7", "bob", ++guess) && guess < 50) {
+	}
+	assert_true(blocked("192.0.2.7") && admits("192.0.2.7"));
+	assert_true(may("192.0.2.7", "alice") && may("192.0.2.7", "ALICE"));
+	assert_false(may("192.0.2.7", "bob") || may("192.0.2.7", "nobody"));
+	/* Known there is no licence to guess. */
+	unsigned tries = 0;
+	while (may("192.0.2.7", "alice") && tries < 50) {
+		miss("192.0.2.7", "alice", ++guess);
+		tries++;
+	}
+	assert_int_equal(tries, 10);
+	scene.now += HOUR;
+	assert_true(may("192.0.2.7", "alice"));
+	/* A neighbour that nobody logged in from, and what an admin says. */
+	while (!blocked("192.0.2.8") && guess < 200) {
+		miss("192.0.2.8", "bob", ++guess);
+	}
+	assert_false(admits("192.0.2.8"));
+	struct network all = network("192.0.2.0/24");
+	assert_true(screen_add(scene.screen, &all, scene.now + HOUR, scene.now));
+	assert_false(admits("192.0.2.7"));
+}
+
 static void failures_fade(void **state)
 {
 	(void)state;
@@ -598,6 +636,7 @@ int main(void)
 		SCENE(a_network_needs_many),
 		SCENE(ipv6_by_its_64_and_48),
 		SCENE(a_guessed_account_is_its_owners_only),
+		SCENE(a_blocked_address_keeps_its_owners),
 		SCENE(failures_fade),
 		SCENE(blocks_by_hand),
 		SCENE(a_removed_block_is_forgotten),

@@ -179,6 +179,18 @@ def test_a_block_ends_sessions(daemon):
     other.want("NOOP", "250")
 
 
+def test_a_blocked_address_keeps_its_owners(daemon):
+    shared = "127.9.3.1"  # one address, many people behind it
+    assert attempt(daemon, shared, "alice", PASSWORD).startswith("235")
+    attempts(daemon, [(shared, "carol", "guess %d" % n) for n in range(25)])
+    assert [row["network"] for row in daemon.ctl("screen", "list", rows=True)] == [shared]
+    assert attempt(daemon, shared, "bob", PASSWORD).startswith("454 4.7.0")
+    assert attempt(daemon, shared, "alice", PASSWORD).startswith("235")
+    assert daemon.events('event=auth-guarded .* reason="the address is shut out" user="bob@example.org"')
+    daemon.ctl("screen", "add", shared, "1h")
+    assert connect(daemon, shared) is None
+
+
 @pytest.mark.parametrize("words", [("10.0.0.1/8",), ("nonsense",), ("10.0.0.0/8", "0h"), ("10.0.0.0/8", "1x"), ("10.0.0.0/8", "h"),
                                    ("10.0.0.0/8", "-1h"), ("10.0.0.0/8", "999999d")])
 def test_add_says_what_is_wrong(daemon, words):
