@@ -4,7 +4,6 @@
 #include "proto/network.h"
 
 #include <curl/curl.h>
-#include <malloc.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -13,27 +12,6 @@
 #define FORM_MAX (3 * OAUTH_TOKEN_MAX + 100)
 
 /* ---- libcurl's memory ---- */
-
-/* It copies tokens and our secret into requests and frees them as they are: its memory is ours
- * to wipe. */
-static void wipe_free(void *memory)
-{
-	if (memory) {
-		secret_cleanse(memory, malloc_usable_size(memory));
-		free(memory);
-	}
-}
-
-static void *wipe_realloc(void *memory, size_t size)
-{
-	size_t had = memory ? malloc_usable_size(memory) : 0;
-	void *fresh = malloc(size);
-	if (fresh && had) {
-		memcpy(fresh, memory, had < size ? had : size);
-		wipe_free(memory);
-	}
-	return fresh;
-}
 
 /* memcpy leaves what it has copied in the vector registers, 64 bytes of a request in each, and
  * ld.so spills them onto the stack where a function is bound late. Other copies, of each size
@@ -53,7 +31,8 @@ static bool awake;
 
 static void wake(void)
 {
-	awake = curl_global_init_mem(CURL_GLOBAL_DEFAULT, malloc, wipe_free, wipe_realloc,
+	/* It copies tokens and our secret into requests. */
+	awake = curl_global_init_mem(CURL_GLOBAL_DEFAULT, malloc, secret_free, secret_resize,
 	                             strdup, calloc) == CURLE_OK;
 }
 

@@ -506,6 +506,7 @@ int main(int argc, char **argv)
 		return print_versions();
 	}
 	struct error error;
+	json_set_alloc_funcs(malloc, secret_free); /* passwords come and go as JSON, too */
 	struct config *config = config_load(path, &error);
 	if (!config) {
 		return complain(EX_CONFIG, &error);
