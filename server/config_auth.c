@@ -23,7 +23,9 @@ static const char *read_whole(const char *path, struct buf *out)
 	ssize_t n = fd < 0 ? -1 : 1;
 	while (n > 0) {
 		char *room = buf_reserve(out, 1);
-		n = room ? read(fd, room, out->size - out->head - out->len) : 0;
+		size_t left = out->size - out->head - out->len;
+		size_t most = out->cap - out->len;
+		n = room ? read(fd, room, left < most ? left : most) : 0;
 		buf_grow(out, n > 0 ? (size_t)n : 0);
 	}
 	const char *reason = n < 0 ? fault_of_errno() : out->failed ? "is too large" : NULL;
@@ -40,8 +42,9 @@ static bool derive_backend(struct config_load *load)
 	static const char *const engines[] = { "sqlite3", "mysql", "pgsql" };
 	struct config *config = load->config;
 	struct backend_rules *backend = &config->backend;
-	backend->timeout = config->auth_timeout;
-	config->oauth.timeout = config->auth_timeout;
+	/* It gives up a little sooner than the login does: so its own sentence is told. */
+	backend->timeout = config->auth_timeout * 9 / 10;
+	config->oauth.timeout = backend->timeout;
 	backend->domain = config->domain;
 	backend->sql.engine = engines[config->sql_engine];
 	backend->ldap.starttls = config->ldap_starttls;
@@ -97,8 +100,9 @@ static bool check_needed(struct config_load *load)
 static bool read_secret(struct config_load *load, const char *key, const char *path,
                         const char **secret_out)
 {
-	struct buf text = { .cap = SECRET_FILE_MAX };
+	struct buf text;
 	char *secret = NULL;
+	buf_init_secret(&text, SECRET_FILE_MAX);
 	const char *reason = path ? read_whole(path, &text) : NULL;
 	struct span line = span_first(buf_span(&text), span_find(buf_span(&text), '\n'));
 	if (line.len && line.ptr[line.len - 1] == '\r') {
@@ -110,7 +114,6 @@ static bool read_secret(struct config_load *load, const char *key, const char *p
 	if (path && !reason && !config_copy_text(&load->config->memory, line, false, &secret)) {
 		reason = "no memory";
 	}
-	secret_cleanse(text.ptr, text.len);
 	buf_done(&text);
 	*secret_out = secret;
 	return !reason || config_load_fail(load, config_load_line(load, CONFIG_TOP, "", key, 0),
