@@ -124,11 +124,13 @@ bool config_needs_restart(const struct config *old, const struct config *new, ch
 		"sql_database",
 		"sql_host",
 		"sql_user",
+		"sql_password_file",
 		"sql_select",
 		"ldap_uri",
 		"ldap_starttls",
 		"ldap_ca",
 		"ldap_bind_dn",
+		"ldap_password_file",
 		"ldap_base",
 		"ldap_filter",
 		"ldap_account",
@@ -138,6 +140,7 @@ bool config_needs_restart(const struct config *old, const struct config *new, ch
 		"oauth_claim",
 		"oauth_introspect",
 		"oauth_client_id",
+		"oauth_secret_file",
 		"oauth_ca",
 	};
 	struct buf keys = { .cap = 1024 };
