@@ -230,6 +230,8 @@ static void who_may_answer(void **state)
 		{ "by a pattern", "kim@it.example.org", "", "", ORDERS_HUMAN, UNLOCK_DONE },
 		{ "by a name", "OPS", "", "", ORDERS_HUMAN, UNLOCK_DONE },
 		{ "un06 itself", "alice@example.org", "", "", ORDERS_HUMAN, UNLOCK_SELF },
+		{ "un06 itself, with a detail", "", "alice+work@example.org", "", ORDERS_HUMAN,
+		  UNLOCK_SELF },
 		{ "un06 itself, as the postmaster", "Alice@Example.ORG",
 		  "postmaster@example.org", "postmaster@example.org", ORDERS_HUMAN,
 		  UNLOCK_SELF },

@@ -5,6 +5,7 @@ import pytest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from harness import Gatepost, Postfix, Sink  # noqa: E402
+from suspension import Site  # noqa: E402
 
 
 def pytest_configure(config):
@@ -36,6 +37,14 @@ def postfix(tmp_path):
     postfix = Postfix(tmp_path).start()
     yield postfix
     postfix.done()
+
+
+@pytest.fixture
+def site(tmp_path):
+    """A daemon that suspends, and the sink with its notices."""
+    site = Site(tmp_path)
+    yield site
+    site.stop()
 
 
 @pytest.fixture

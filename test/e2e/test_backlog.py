@@ -5,8 +5,8 @@ import subprocess
 
 from harness import BUILD, PASSWORD, wait_until
 from parallel import Session, text
+from suspension import SETTINGS, Site, reply_to
 from test_crash import JournalSink
-from test_suspension import SETTINGS, Site, reply_to
 
 LONG_QUEUE = 100000
 LINKS = 16  # connections: so many mails may be behind their final dot

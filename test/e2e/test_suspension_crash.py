@@ -15,8 +15,8 @@ import pytest
 
 from harness import BUILD, PASSWORD, wait_until
 from parallel import Session, together
+from suspension import POSTMASTER, Site, reply_to
 from test_crash import IN_FLIGHT, USERS, Load, Oracle, all_got, doubles, empty_queue
-from test_suspension import POSTMASTER, Site, reply_to
 
 # The start itself commits: the first of those are not ours.
 POINTS = ["%s:%d" % (name, number) for name, numbers in (
