@@ -14,7 +14,7 @@ import subprocess
 
 import pytest
 
-from harness import BUILD, PASSWORD, ROOT, certificate, insecure_context, message, open_path, wait_until
+from harness import BUILD, Gatepost, PASSWORD, ROOT, certificate, free_port, insecure_context, message, open_path, wait_until
 from machine import Machine
 
 # The only blocks whose commands can not be run here; each has one command, and this is what is done instead.
@@ -265,3 +265,33 @@ def test_all_of_it_is_run(guide):
     indented = [line for line in outside.splitlines() if line.startswith("    ")]
     assert all("Gatepost --25-->" in line or "----2525-----" in line for line in indented)
     assert re.search(r'"CAUTION: external mail".*stays held', text, re.S)
+
+
+def indented(guide):
+    """The examples of a guide without fences: what stands indented, each between blank lines."""
+    with open(os.path.join(ROOT, "etc", "doc", guide)) as f:
+        return [re.sub("^    ", "", text, flags=re.M) for text in re.findall(r"(?:^    .*\n)+", f.read(), re.M)]
+
+
+def test_logins(tmp_path):
+    """Every example of the guide about logins: a configuration is taken, a command runs."""
+    secret, rules = tmp_path / "ldap.secret", tmp_path / "login_map"
+    secret.write_text("a secret\n")
+    kinds = {"auth = ": [], "device ": [], "gatepostctl ": [], "# /etc/gatepost/login_map": []}
+    for text in indented("logins.md"):
+        kind, = (kind for kind in kinds if re.search("^" + kind, text, re.M))
+        kinds[kind].append(text)
+    assert [len(found) for found in kinds.values()] == [6, 1, 2, 1]
+    rules.write_text(kinds["# /etc/gatepost/login_map"][0])
+    for text in kinds["auth = "] + kinds["device "]:
+        daemon = Gatepost(tmp_path, free_port(), 'login_map = "%s"' % rules)
+        with open(daemon.config, "a") as f:
+            f.write(text.replace("/etc/gatepost/ldap.secret", str(secret)))
+        done = subprocess.run([os.path.join(BUILD, "server", "gatepost"), "-t", "-c", daemon.config], capture_output=True, text=True)
+        assert done.returncode == 0 and "good" in done.stdout, (text, done.stderr)
+    daemon = Gatepost(tmp_path, free_port()).start().account("alice")
+    try:
+        for line in "".join(kinds["gatepostctl "]).splitlines():
+            daemon.ctl(*line.partition("#")[0].split()[1:])
+    finally:
+        assert daemon.stop() == 0
