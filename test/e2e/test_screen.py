@@ -6,19 +6,12 @@ import time
 
 import pytest
 
-from harness import Gatepost, PASSWORD, Sink, free_port
+from harness import Gatepost, PASSWORD, free_port
 from raw import Raw, b64
 from test_fail2ban import found
 
 SETTINGS = 'postmaster = { "postmaster@example.org" }\nconnections_per_network = 1000\nconnections = 1000\n'
 OWNER = "127.0.0.1"
-
-
-@pytest.fixture
-def sink(tmp_path):
-    sink = Sink(tmp_path).start()
-    yield sink
-    sink.stop()
 
 
 @pytest.fixture
