@@ -82,12 +82,12 @@ static bool check_needed(struct config_load *load)
 	};
 	for (size_t i = 0; i < COUNT(rows); i++) {
 		if (rows[i].asked && (!rows[i].value || !rows[i].value[0])) {
-			return config_load_fail_key(load, rows[i].key, 0, rows[i].reason);
+			return config_load_fail_key(load, rows[i].key, 0, "%s", rows[i].reason);
 		}
 	}
 	if (backend->kind == BACKEND_LDAP && !backend_filter_is_valid(backend->ldap.filter)) {
 		return config_load_fail_key(load, "ldap_filter", 0,
-		                            "knows %u, %n and %d, and %% for a %");
+		                            "knows %%u, %%n and %%d, and %%%% for a %%");
 	}
 	if (jwks && config->oauth.introspect) {
 		return config_load_fail_key(load, "oauth_introspect", 0,
@@ -116,8 +116,7 @@ static bool read_secret(struct config_load *load, const char *key, const char *p
 	}
 	buf_done(&text);
 	*secret_out = secret;
-	return !reason || config_load_fail(load, config_load_line(load, CONFIG_TOP, "", key, 0),
-	                                   key, "\"%.80s\": %s", path, reason);
+	return !reason || config_load_fail_key(load, key, 0, "\"%.80s\": %s", path, reason);
 }
 
 static bool read_secrets(struct config_load *load)
@@ -152,9 +151,8 @@ static bool read_map(struct config_load *load)
 		error_set(load->error, "%s:%u: %s", config->login_map, line, reason);
 		return false;
 	}
-	return !reason ||
-	       config_load_fail(load, config_load_line(load, CONFIG_TOP, "", "login_map", 0),
-	                        "login_map", "\"%.80s\": %s", config->login_map, reason);
+	return !reason || config_load_fail_key(load, "login_map", 0, "\"%.80s\": %s",
+	                                       config->login_map, reason);
 }
 
 /* ---- mechanisms ---- */
@@ -213,9 +211,8 @@ static bool derive_mechanisms(struct config_load *load)
 		bool named = is_named(config, mechanisms[i].name, &value);
 		if (named && reason) {
 			buf_done(&text);
-			return config_load_fail(
-			    load, config_load_line(load, CONFIG_TOP, "", "mechanisms", value),
-			    "mechanisms", "%s %s", mechanisms[i].name, reason);
+			return config_load_fail_key(load, "mechanisms", value, "%s %s",
+			                            mechanisms[i].name, reason);
 		}
 		if (config->nmechanisms == 0 && !reason) {
 			buf_printf(&text, "%s%s", text.len ? " " : "", mechanisms[i].name);
