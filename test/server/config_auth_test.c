@@ -121,6 +121,15 @@ static void files_are_read(void **state)
 	assert_string_equal(config->backend.ldap.account, "mail");
 	assert_string_equal(config->backend.domain, "example.org");
 	assert_true(config->map.fold_details);
+
+	/* Changed in place: as good as another file. */
+	char keys[64];
+	write_file(name, "another\n");
+	struct config *next = must_load(text);
+	assert_true(config_needs_restart(config, next, keys, sizeof keys));
+	assert_string_equal(keys, "ldap_password_file");
+	assert_false(config_needs_restart(next, next, keys, sizeof keys));
+	config_unref(next);
 	config_unref(config);
 
 	write_file(name, "EXAMPLE\\* *@example.org\nroot admin\n");
