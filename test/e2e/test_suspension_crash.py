@@ -22,9 +22,10 @@ from test_crash import IN_FLIGHT, USERS, Load, Oracle, all_got, doubles, empty_q
 POINTS = ["%s:%d" % (name, number) for name, numbers in (
     ("suspend-before", (1,)), ("suspend-after", (1,)), ("unlock-before", (1,)), ("unlock-after", (1,)), ("sweep", (1, 2)),
     ("commit-before", (3, 4, 5, 6, 7, 8)), ("commit-after", (3, 4, 5, 6, 7, 8)),
-    ("done-before", (1, 2, 4, 6)), ("done-after", (1, 2, 4, 6))) for number in numbers]
+    ("done-before", (1, 2, 3, 4)), ("done-after", (1, 2, 3, 4))) for number in numbers]
 LONG = os.environ.get("GATEPOST_LONG", "0") != "0"
 ROUNDS = 4 if LONG else 1
+TRIES = 6  # lives: how many results go into one commit is not ours to say, and with few commits the last is not reached
 LONG_QUEUE = 1100  # more than is swept in the commit of the act itself (200) and in one more (500)
 
 
@@ -96,7 +97,10 @@ def test_killed_at(tmp_path, point):
     site = Site(tmp_path)
     site.deaths, site.told = [], Mails(site.sink)
     try:
-        assert sum(one_life(site, point) for _ in range(ROUNDS)) > 0, "the place was not reached"
+        deaths = [one_life(site, point) for _ in range(ROUNDS)]
+        while not any(deaths) and len(deaths) < TRIES:
+            deaths.append(one_life(site, point))
+        assert any(deaths), "the place was not reached"
     finally:
         site.stop()
 
