@@ -12,7 +12,6 @@
 
 #define P256_BYTES    32 /* of a coordinate, of r, of s */
 #define ED25519_BYTES 32
-#define RSA_BYTES_MAX (JWT_RSA_MAX / 8)
 #define PIECE_MAX     (JWT_RSA_MAX / 4) /* of a JWK, decoded */
 
 struct key {

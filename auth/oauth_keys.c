@@ -9,7 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* By which a file is known again; all zero when there is none. */
+/* By which a file is known again; all zero when it could not be opened. */
 struct stamp {
 	dev_t device;
 	ino_t inode;
@@ -24,8 +24,8 @@ struct oauth_keys {
 	pthread_mutex_t looking; /* of all below */
 	int64_t looked_at;
 	struct stamp stamp;
-	struct error note;
-	bool has_note;
+	struct error note; /* the last fault; empty when there is none */
+	bool has_note;     /* and nobody has been told */
 };
 
 static struct stamp stamp_of(const struct stat *st)
@@ -97,15 +97,30 @@ static bool has_changed(const struct oauth_keys *keys)
 	return memcmp(&now, &keys->stamp, sizeof now) != 0;
 }
 
+/* What can not be opened is tried each time, as a chmod leaves no trace in a stamp: the same
+ * fault of it is no news. */
+static void take_fault(struct oauth_keys *keys, const struct error *why)
+{
+	static const struct stamp none;
+	struct error note;
+	error_set(&note, "%.400s (the keys from before stay)", why->text);
+	if (memcmp(&keys->stamp, &none, sizeof none) != 0 ||
+	    strcmp(note.text, keys->note.text) != 0) {
+		keys->note = note;
+		keys->has_note = true;
+	}
+}
+
 static void read_again(struct oauth_keys *keys)
 {
 	struct error why;
 	struct jwt_keys *fresh = read_file(keys->path, &keys->stamp, &why);
-	keys->has_note = !fresh;
 	if (!fresh) {
-		error_set(&keys->note, "%.400s (the keys from before stay)", why.text);
+		take_fault(keys, &why);
 		return;
 	}
+	keys->note.text[0] = '\0';
+	keys->has_note = false;
 	pthread_rwlock_wrlock(&keys->lock);
 	struct jwt_keys *old = keys->set;
 	keys->set = fresh;
@@ -129,6 +144,16 @@ static void look(struct oauth_keys *keys, int64_t wall)
 	pthread_mutex_unlock(&keys->looking);
 }
 
+/* Readers without end must not keep new keys out, as they may by default. */
+static void init_lock(pthread_rwlock_t *lock)
+{
+	pthread_rwlockattr_t kind;
+	pthread_rwlockattr_init(&kind);
+	pthread_rwlockattr_setkind_np(&kind, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
+	pthread_rwlock_init(lock, &kind);
+	pthread_rwlockattr_destroy(&kind);
+}
+
 struct oauth_keys *oauth_keys_open(const char *path, struct error *error)
 {
 	struct oauth_keys *keys = calloc(1, sizeof *keys);
@@ -136,7 +161,7 @@ struct oauth_keys *oauth_keys_open(const char *path, struct error *error)
 		error_set(error, "no memory");
 		return NULL;
 	}
-	pthread_rwlock_init(&keys->lock, NULL);
+	init_lock(&keys->lock);
 	pthread_mutex_init(&keys->looking, NULL);
 	keys->path = strdup(path);
 	keys->set = keys->path ? read_file(path, &keys->stamp, error) : NULL;

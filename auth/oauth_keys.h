@@ -19,7 +19,8 @@ void oauth_keys_close(struct oauth_keys *keys);
 /* jwt_open with the keys of now. `wall`: any clock in ms, always the same. */
 bool oauth_keys_verify(struct oauth_keys *keys, struct span token, int64_t wall,
                        struct buf *payload_out, struct error *reason);
-/* Why the file could not be read again: once each time it has changed. */
+/* Why the file could not be read again: once each time it has changed, and once while it can
+ * not be opened. */
 bool oauth_keys_take_note(struct oauth_keys *keys, struct error *note_out);
 
 #endif

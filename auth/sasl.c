@@ -3,7 +3,6 @@
 #include "auth/sasl_state.h"
 #include "auth/success.h"
 
-#include <malloc.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -207,27 +206,6 @@ static void mutex_free(void *mutex)
 	free(mutex);
 }
 
-/* Cyrus gives back passwords of sasldb, keys of SCRAM and names as they are. Its memory comes
- * from here, and nothing is left in what it returns. */
-static void memory_free(void *memory)
-{
-	if (memory) {
-		secret_cleanse(memory, malloc_usable_size(memory));
-		free(memory);
-	}
-}
-
-static void *memory_resize(void *memory, size_t n)
-{
-	void *fresh = malloc(n);
-	if (fresh && memory) {
-		size_t old = malloc_usable_size(memory);
-		memcpy(fresh, memory, old < n ? old : n);
-		memory_free(memory);
-	}
-	return fresh;
-}
-
 /* ---- the process ---- */
 
 /* Who has the passwords of this mechanism? */
@@ -391,7 +369,8 @@ static bool cyrus_open(struct error *error)
 		{ SASL_CB_LOG, SASL_PROC(log_nothing), NULL },
 		{ SASL_CB_LIST_END, NULL, NULL },
 	};
-	sasl_set_alloc(malloc, calloc, memory_resize, memory_free);
+	/* Passwords of sasldb, keys of SCRAM, names. */
+	sasl_set_alloc(malloc, calloc, secret_resize, secret_free);
 	sasl_set_mutex(mutex_new, mutex_lock, mutex_unlock, mutex_free);
 	int code = sasl_server_init(callbacks, NULL); /* without a name no NAME.conf is read */
 	if (code != SASL_OK) {

@@ -232,7 +232,7 @@ static const struct screen empty = {
 		              .worth = source_worth },
 	},
 	.targets = { .count = ACCOUNTS, .size = sizeof(struct target), .worth = target_worth },
-	.goods = { .count = GOODS, .size = sizeof(struct screen_slot) },
+	.goods = { .count = GOODS, .size = sizeof(struct good) },
 	.guessed = { .count = GUESSED, .size = sizeof(struct screen_slot) },
 };
 
@@ -275,8 +275,8 @@ void screen_free(struct screen *screen)
 size_t screen_bytes(void)
 {
 	return sizeof empty + (ADDRESSES + NETWORKS) * sizeof(struct source) +
-	       ACCOUNTS * sizeof(struct target) +
-	       (GOODS + GUESSED) * sizeof(struct screen_slot);
+	       ACCOUNTS * sizeof(struct target) + GOODS * sizeof(struct good) +
+	       GUESSED * sizeof(struct screen_slot);
 }
 
 /* ---- questions ---- */
@@ -286,8 +286,8 @@ static int64_t later(int64_t a, int64_t b)
 	return a > b ? a : b;
 }
 
-int64_t screen_blocked(const struct screen *screen,
-                       const unsigned char address[NETWORK_ADDRESS_BYTES], int64_t now)
+static int64_t blocked_by_hand(const struct screen *screen,
+                               const unsigned char address[NETWORK_ADDRESS_BYTES], int64_t now)
 {
 	int64_t until = 0;
 	for (size_t i = 0; i < screen->nby_hand; i++) {
@@ -296,6 +296,13 @@ int64_t screen_blocked(const struct screen *screen,
 			until = later(until, block->until);
 		}
 	}
+	return until;
+}
+
+int64_t screen_blocked(const struct screen *screen,
+                       const unsigned char address[NETWORK_ADDRESS_BYTES], int64_t now)
+{
+	int64_t until = blocked_by_hand(screen, address, now);
 	const struct network at[KINDS] = { own_network(address), network_around(address) };
 	const struct source *own = screen_source_find(screen, &at[ADDRESS], ADDRESS);
 	const struct source *around = screen_source_find(screen, &at[NETWORK], NETWORK);
@@ -308,17 +315,33 @@ int64_t screen_blocked(const struct screen *screen,
 	return until;
 }
 
-static bool is_known(const struct screen *screen, const struct trial *trial)
+bool screen_admits(const struct screen *screen,
+                   const unsigned char address[NETWORK_ADDRESS_BYTES], int64_t now)
 {
-	const struct screen_slot *good = screen_table_find(&screen->goods, trial->good);
-	return good && trial->now - good->touched < GOOD_KEPT;
+	const struct network own = own_network(address);
+	return !screen_blocked(screen, address, now) ||
+	       (!blocked_by_hand(screen, address, now) &&
+	        is_good(screen_source_find(screen, &own, ADDRESS), now));
+}
+
+/* NULL: the network is not known to the account. */
+static struct good *good_of(const struct screen *screen, const struct trial *trial)
+{
+	struct good *good = screen_table_find(&screen->goods, trial->good);
+	return good && trial->now - good->slot.touched < GOOD_KEPT ? good : NULL;
 }
 
 bool screen_may_try(const struct screen *screen, const struct screen_try *attempt)
 {
 	struct trial trial = trial_of(screen, attempt);
 	const struct target *target = screen_table_find(&screen->targets, trial.account);
-	return !target || target->until <= trial.now || is_known(screen, &trial);
+	const struct rule *rule = &rules[ADDRESS];
+	const struct good *good = good_of(screen, &trial);
+	if (screen_blocked(screen, attempt->address, trial.now)) {
+		return good && count_at(&good->failures, rule->fade, trial.now) <
+		                   rule->failures * WHOLE;
+	}
+	return good || !target || target->until <= trial.now;
 }
 
 /* ---- a failure ---- */
@@ -478,7 +501,11 @@ void screen_fail(struct screen *screen, const struct screen_try *attempt,
 		return;
 	}
 	count_at_sources(screen, &trial, tried, effect_out);
-	if (!is_known(screen, &trial)) {
+	struct good *good = good_of(screen, &trial);
+	if (good) {
+		count_fade(&good->failures, rules[ADDRESS].fade, trial.now);
+		good->failures.points += tried ? 1 : WHOLE;
+	} else {
 		count_at_target(screen, &trial, effect_out);
 	}
 }
@@ -489,8 +516,8 @@ void screen_fail(struct screen *screen, const struct screen_try *attempt,
 void screen_good(struct screen *screen, const struct screen_try *attempt)
 {
 	struct trial trial = trial_of(screen, attempt);
-	struct screen_slot *good = screen_table_take(&screen->goods, trial.good, trial.now);
-	good->touched = trial.now;
+	struct good *good = screen_table_take(&screen->goods, trial.good, trial.now);
+	good->slot.touched = trial.now;
 	for (enum kind kind = ADDRESS; kind < KINDS; kind++) {
 		struct source *source = screen_source_take(screen, &trial.at[kind], kind,
 		                                           trial.now);

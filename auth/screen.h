@@ -9,7 +9,7 @@
  *    account's own count ends them.
  *  - A success never clears another account's failures, nor those of an address.
  *  - A network that has lately logged in well to an account is not shut out of it by others'
- *    guessing.
+ *    guessing, be it at the account or from behind the same address.
  *  - One address that fails for many accounts is a spray, and blocked much sooner.
  *  - The more accounts log in well from an address, the less a failure weighs there: an office
  *    is not shut out by those few who mistype. A blocked network spares the addresses in it
@@ -41,12 +41,17 @@ struct screen_try {
 	int64_t now; /* T */
 };
 
-/* T until which logins from there are refused; 0: they are not. Its own block, its network's,
- * or an admin's (INT64_MAX: for good). */
+/* T until which the address is shut out; 0: it is not. By its own block, its network's, or an
+ * admin's (INT64_MAX: for good). */
 int64_t screen_blocked(const struct screen *screen,
                        const unsigned char address[NETWORK_ADDRESS_BYTES], int64_t now);
-/* False: the account is being guessed, and this network has not lately logged in well to it.
- * The answer then is 454, whether the password is right or not. */
+/* May anybody log in from there? Not from a blocked address, unless the block is the screen's
+ * own and an account logged in well from there lately: screen_may_try says which. */
+bool screen_admits(const struct screen *screen,
+                   const unsigned char address[NETWORK_ADDRESS_BYTES], int64_t now);
+/* False: the account is being guessed or the address is blocked, and the network has not lately
+ * logged in well to this account; or it has, and is now the one that guesses. The answer then
+ * is 454, whether the password is right or not. */
 bool screen_may_try(const struct screen *screen, const struct screen_try *attempt);
 
 enum screen_event {

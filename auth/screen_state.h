@@ -9,6 +9,12 @@
 
 enum kind { ADDRESS, NETWORK, KINDS };
 
+/* A network that logged in to an account. */
+struct good {
+	struct screen_slot slot; /* touched when it last did */
+	struct fading failures;  /* at this account, from there */
+};
+
 /* An address or a network. */
 struct source {
 	struct screen_slot slot;
@@ -33,7 +39,7 @@ struct screen {
 	struct screen_hash_key key;
 	struct screen_table sources[KINDS];
 	struct screen_table targets; /* accounts */
-	struct screen_table goods;   /* networks that logged in to an account: slots only */
+	struct screen_table goods;   /* networks that logged in to an account */
 	struct screen_table guessed; /* passwords tried from a network: slots only */
 	struct screen_block by_hand[SCREEN_BY_HAND];
 	size_t nby_hand;

@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <openssl/core_names.h>
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
@@ -32,6 +33,25 @@ void secret_cleanse(void *bytes, size_t n)
 	if (n) {
 		OPENSSL_cleanse(bytes, n);
 	}
+}
+
+void secret_free(void *memory)
+{
+	if (memory) {
+		secret_cleanse(memory, malloc_usable_size(memory));
+		free(memory);
+	}
+}
+
+void *secret_resize(void *memory, size_t n)
+{
+	void *fresh = malloc(n);
+	if (fresh && memory) {
+		size_t old = malloc_usable_size(memory);
+		memcpy(fresh, memory, old < n ? old : n);
+		secret_free(memory);
+	}
+	return fresh;
 }
 
 bool secret_equal(const void *a, const void *b, size_t n)

@@ -27,6 +27,11 @@ struct secret_key {
 /* Never fails: a machine without randomness ends the process. */
 void secret_random(void *bytes_out, size_t n);
 void secret_cleanse(void *bytes, size_t n);
+/* free and realloc for what may hold a secret, ours or a library's that copies passwords and
+ * gives them back as they are: nothing is left in what is returned. Memory of malloc; NULL is
+ * accepted. */
+void secret_free(void *memory);
+void *secret_resize(void *memory, size_t n);
 bool secret_equal(const void *a, const void *b, size_t n);
 /* `parts` are hashed with their lengths, so that ("ab","c") is not ("a","bc"). */
 void secret_hmac(const struct secret_key *key, const struct span *parts, size_t nparts,

@@ -321,7 +321,7 @@ static void confirm(struct store_txn *txn, const struct suspend_rules *rules,
 {
 	const struct act act = { .account = end->account, .now = end->now, .wall = end->wall };
 	struct buf text = { .cap = TEXT_MAX };
-	if (end->event != STANDING_NOTHING && end->note.len) {
+	if (end->note.len) {
 		suspend_put_notice(txn, rules, QUEUE_NOTICE_ENDED, end->incident, end->note,
 		                   end->now, end->wall);
 	}
@@ -396,27 +396,71 @@ enum store_result suspend_apply(struct store_txn *txn, const struct suspend_rule
 	return result;
 }
 
-/* ---- damage ---- */
+/* ---- all of an account ---- */
+
+/* The account's next one behind `incident`. One that can not be read is passed over: not the
+ * ledger says which they are, which may be unreadable, too. NOT_FOUND: that was all. */
+static enum store_result next_of(struct store_txn *txn, struct span account,
+                                 struct arena *arena, struct incident *incident)
+{
+	for (;;) {
+		arena_done(arena);
+		arena_init(arena, INCIDENT_MAX);
+		enum store_result result = incident_next(txn, incident->number, arena,
+		                                         incident);
+		bool other = result == STORE_OK && !span_eq(incident->account, account);
+		if (!other && (result != STORE_DAMAGED || store_txn_result(txn) != STORE_OK)) {
+			return result;
+		}
+	}
+}
+
+/* Nobody can be unlocked any more; what is left of its mail must not slip out all the same. */
+static void end_with_account(struct store_txn *txn, const struct suspend_rules *rules,
+                             const struct suspend_end *end, struct incident *incident)
+{
+	struct suspend_end present = *end;
+	present.incident = incident->number;
+	hold_rest(txn, incident, end->now);
+	close_incident(incident, &present);
+	incident_put(txn, incident);
+	confirm(txn, rules, &present);
+}
+
+enum store_result suspend_delete_account(struct store_txn *txn,
+                                         const struct suspend_rules *rules,
+                                         const struct suspend_end *end)
+{
+	struct incident incident = { .number = 0 };
+	struct arena arena;
+	enum store_result result = account_delete(txn, end->account);
+	if (result != STORE_OK) {
+		return result;
+	}
+	arena_init(&arena, INCIDENT_MAX);
+	while (next_of(txn, end->account, &arena, &incident) == STORE_OK) {
+		if (incident.state == INCIDENT_OPEN) {
+			end_with_account(txn, rules, end, &incident);
+		}
+	}
+	arena_done(&arena);
+	return store_txn_result(txn);
+}
 
 enum store_result suspend_recall(struct store_txn *txn, struct span account,
                                  struct standing *standing_out)
 {
 	struct standing standing = { .state = STANDING_GOOD };
 	struct incident incident = { .number = 0 };
-	enum store_result result = STORE_OK;
-	/* One that can not be read is passed over. */
-	while ((result == STORE_OK || result == STORE_DAMAGED) &&
-	       store_txn_result(txn) == STORE_OK) {
-		struct arena arena;
-		arena_init(&arena, INCIDENT_MAX);
-		result = incident_next(txn, incident.number, &arena, &incident);
-		if (result == STORE_OK && span_eq(incident.account, account)) {
-			bool open = incident.state == INCIDENT_OPEN;
-			standing.state = open ? STANDING_SUSPENDED : STANDING_GOOD;
-			standing.incident = incident.number;
-		}
-		arena_done(&arena);
+	struct arena arena;
+	enum store_result result;
+	arena_init(&arena, INCIDENT_MAX);
+	while ((result = next_of(txn, account, &arena, &incident)) == STORE_OK) {
+		bool open = incident.state == INCIDENT_OPEN;
+		standing.state = open ? STANDING_SUSPENDED : STANDING_GOOD;
+		standing.incident = incident.number;
 	}
+	arena_done(&arena);
 	if (result == STORE_NOT_FOUND) {
 		*standing_out = standing;
 		result = STORE_OK;

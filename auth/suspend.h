@@ -33,8 +33,8 @@ enum store_result suspend_open(struct store_txn *txn, const struct suspend_rules
                                const struct bill *bill, struct suspend_result *result_out);
 
 /* Carries out an event on an open incident; `by` and `how` go into incident, journal and the
- * confirmation (a notice to the postmasters; none for STANDING_NOTHING and none where `note` is
- * empty). NOT_FOUND: no such account, or it is not suspended by this incident. */
+ * confirmation (a notice to the postmasters; none where `note` is empty). NOT_FOUND: no such
+ * account, or it is not suspended by this incident. */
 struct suspend_end {
 	struct span account;
 	uint64_t incident;
@@ -46,6 +46,13 @@ struct suspend_end {
 enum store_result suspend_apply(struct store_txn *txn, const struct suspend_rules *rules,
                                 const struct suspend_end *end,
                                 struct suspend_result *result_out);
+
+/* The account is deleted, and every case of it that is open ends with it: held mail stays held,
+ * what was not held yet is held here, a token is spent. Of
+ * `end`, incident and event do not count. NOT_FOUND: no such account. */
+enum store_result suspend_delete_account(struct store_txn *txn,
+                                         const struct suspend_rules *rules,
+                                         const struct suspend_end *end);
 
 /* The incident by which an account is suspended, 0 when it is GOOD. DAMAGED when its ledger can
  * not be read. */

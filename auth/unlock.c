@@ -84,11 +84,23 @@ static struct givers givers_of(const struct unlock_answer *answer)
 	return (struct givers){ { answer->sender, answer->from }, 2 };
 }
 
+/* "alice+tag@example.org" is alice's, too. */
+static bool is_of(struct span address, struct span account)
+{
+	size_t at = span_find(address, '@');
+	size_t plus = span_find(address, '+');
+	struct span name = span_first(address, plus > 0 && plus < at ? plus : at);
+	size_t own = span_find(account, '@');
+	return span_eq_nocase(address, account) ||
+	       (span_eq_nocase(name, span_first(account, own)) &&
+	        span_eq_nocase(span_from(address, at), span_from(account, own)));
+}
+
 static bool is_self(const struct unlock_answer *answer, struct span account)
 {
 	struct givers givers = givers_of(answer);
 	for (size_t i = 0; i < givers.n; i++) {
-		if (span_eq_nocase(givers.name[i], account)) {
+		if (is_of(givers.name[i], account)) {
 			return true;
 		}
 	}
@@ -162,8 +174,14 @@ static const struct {
 	                  true },
 	[ORDER_DISCARD] = { STANDING_DISCARD, GOOD_AGAIN "Its held mail is deleted.", false },
 	[ORDER_SPAM] = { STANDING_SPAM,
-	                 "Its held mail is deleted. The account stays suspended.", false },
-	[ORDER_NO] = { STANDING_NOTHING, "", false },
+	                 "Its held mail is deleted. The account stays suspended; another "
+	                 "answer "
+	                 "to the same notice can end that.",
+	                 false },
+	[ORDER_NO] = { STANDING_NOTHING,
+	               "Nothing was changed: the account stays suspended, its held mail stays "
+	               "held. Another answer to the same notice can end that.",
+	               false },
 	[ORDER_UNREADABLE] = { STANDING_KEEP,
 	                       GOOD_AGAIN "The text of the answer could not be read, so its "
 	                                  "held mail stays held:",

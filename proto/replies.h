@@ -52,14 +52,14 @@
 	X(TOO_BIG, 552, "5.3.4", "Message is larger than %s bytes") \
 	X(TOO_MANY_RECIPIENTS, 452, "4.5.3", "Too many recipients in one message") \
 	X(BUDGET_SPENT, 550, "5.7.1", \
-	  "Sending limit of this account reached; this message was not sent") \
+	  "Sending limit of this account reached; this message was not sent%s") \
 	X(BUDGET_NEVER, 550, "5.5.3", \
-	  "More recipients than this account may ever have in one message") \
+	  "More recipients than this account may ever have in one message%s") \
 	X(BUDGET_DEFERRED, 451, "4.7.1", \
 	  "Sending limit of this account reached for now, try again after %s") \
 	X(BUDGET_FULL, 452, "4.7.1", \
-	  "Sending limit of this account reached, and its mail waits here for the " \
-	  "postmaster; try again later") \
+	  "Sending limit of this account reached, its mail waits for the " \
+	  "postmaster; try again later%s") \
 	X(BARE_NEWLINE, 550, "5.5.2", \
 	  "Message has a CR or LF that is not part of a CR LF line end") \
 	X(NUL_BYTE, 550, "5.6.0", "Message has a NUL byte") \
@@ -79,16 +79,16 @@
 	X(NO_MAILBOX, 550, "5.1.1", "No such address here") \
 	X(NOT_A_PEER, 554, "5.7.1", "This port is for the mail server of the site") \
 	X(ACCOUNT_GONE, 550, "5.7.1", \
-	  "This account is not valid any more; this message was not sent") \
+	  "This account is not valid any more; this message was not sent%s") \
 	X(SHUTDOWN, 421, "4.3.2", "Server is shutting down") \
 	X(TIMEOUT, 421, "4.4.2", "Timeout, closing connection") \
 	X(TOO_MANY_CONNECTIONS, 421, "4.7.0", "Too many connections") \
 	X(TOO_MANY_ERRORS, 421, "4.7.0", "Too many errors") \
 	X(TOO_MANY_AUTH, 421, "4.7.0", "Too many failed logins") \
 	X(SHUT_OUT, 421, "4.7.0", "Too many failed logins from your network, try again later") \
-	X(NOT_YOUR_NAME, 550, "5.7.1", "This login may not write under that name") \
+	X(NOT_YOUR_NAME, 550, "5.7.1", "This login may not write under that name%s") \
 	X(FROM_NOT_ONE, 550, "5.7.1", \
-	  "The message needs one From address, and it must be this login's") \
+	  "The message needs one From address, and it must be this login's%s") \
 	X(LOGIN_AGAIN, 421, "4.7.0", "This login has come to its end, please log in again") \
 	X(TOO_MANY_MESSAGES, 421, "4.7.0", "Too many messages in one session") \
 	X(NOT_SMTP, 421, "4.7.0", "This is a mail submission server") \

@@ -5,8 +5,10 @@
 #include <time.h>
 
 #include "auth/gate.h"
+#include "auth/oauth.h"
 #include "auth/sender.h"
 #include "auth/success.h"
+#include "server/suspension.h"
 #include "store/account.h"
 #include "store/queue.h"
 
@@ -134,8 +136,18 @@ bool command_account_passwd(struct command_call *call)
 
 static bool delete_run(struct command_write *write, struct store_txn *txn, int64_t now)
 {
-	(void)now;
-	if (account_delete(txn, write->account) != STORE_OK) {
+	const struct suspend_rules rules = config_suspend_rules(write->call->config);
+	const struct suspend_end end = {
+		.account = write->account,
+		.by = span_str(write->call->who),
+		.how = SPAN_LIT("account deleted"),
+		.note = SPAN_LIT(
+		    "The account was deleted, with gatepostctl. Its queued mail stays "
+		    "held."),
+		.now = now,
+		.wall = (int64_t)time(NULL) * 1000,
+	};
+	if (suspend_delete_account(txn, &rules, &end) != STORE_OK) {
 		return no_such(write->call, write->account);
 	}
 	return apppass_delete_all(txn, write->account) == STORE_OK &&
@@ -161,6 +173,10 @@ static bool delete (struct command_call *call, struct span name)
 		return false;
 	}
 	command_changed(call, name);
+	if (call->server) {
+		suspension_changed(
+		    call->server); /* its case is closed: postmasters hear of it */
+	}
 	return true;
 }
 
@@ -277,6 +293,10 @@ bool command_account_show(struct command_call *call)
 bool command_account_forget_login(struct command_call *call)
 {
 	struct buf name;
+	/* Tokens are known by their claims, which are not yet accounts: all of them. */
+	if (call->server && call->server->oauth) {
+		oauth_forget(call->server->oauth);
+	}
 	if (call->argc == 0) {
 		success_forget(SPAN_NONE);
 		return true;

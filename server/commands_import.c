@@ -35,8 +35,8 @@ struct item {
 
 struct import {
 	struct command_call *call;
-	const char
-	    *domain; /* of names without one; of a sasldb: in its realm's stead, or NULL */
+	/* of names without one; of a sasldb in its realm's stead; NULL: as configured */
+	const char *domain;
 	bool replace;
 	struct item item[BATCH];
 	size_t count;
@@ -261,8 +261,12 @@ static bool read_options(struct import *import)
 	for (size_t i = 1; i < call->argc; i++) {
 		if (strcmp(call->argv[i], "--replace") == 0) {
 			import->replace = true;
-		} else if (strcmp(call->argv[i], "--domain") == 0 && i + 1 < call->argc) {
-			import->domain = call->argv[++i];
+		} else if (strcmp(call->argv[i], "--domain") == 0) {
+			import->domain = ++i < call->argc ? call->argv[i] : "";
+			if (!address_domain_is_valid(span_str(import->domain))) {
+				return command_fail(import->call, "--domain \"%s\": no domain",
+				                    import->domain);
+			}
 		} else {
 			return command_fail(import->call, "%s: no such option", call->argv[i]);
 		}

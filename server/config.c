@@ -8,6 +8,9 @@
 
 #define MEMORY_MAX ((size_t)16 * 1024 * 1024)
 
+#define EXTERNAL_SESSION  ((int64_t)3600 * 1000)
+#define EXTERNAL_MESSAGES 100
+
 /* ---- the object ---- */
 
 struct config *config_ref(struct config *config)
@@ -194,6 +197,11 @@ const struct config_device *config_device_at(const struct config *config,
 bool config_is_external(const struct config *config)
 {
 	return config->backend.kind != BACKEND_INTERNAL;
+}
+
+bool config_external_is_over(int64_t age, unsigned messages)
+{
+	return age >= EXTERNAL_SESSION || messages >= EXTERNAL_MESSAGES;
 }
 
 /* ---- warnings ---- */

@@ -190,10 +190,9 @@ struct unlock_rules config_unlock_rules(const struct config *config,
 const struct config_device *config_device_at(const struct config *config,
                                              const unsigned char address[16]);
 /* Does somebody else keep the passwords? Then a success is cached for `cache_time` only, and a
- * session lasts CONFIG_EXTERNAL_SESSION or CONFIG_EXTERNAL_MESSAGES. */
+ * session lasts for an hour or a hundred messages: `age` in ms since the login. */
 bool config_is_external(const struct config *config);
-#define CONFIG_EXTERNAL_SESSION  ((int64_t)3600 * 1000)
-#define CONFIG_EXTERNAL_MESSAGES 100
+bool config_external_is_over(int64_t age, unsigned messages);
 /* What an admin should think about again, one line ("may_unlock: only role addresses ..."):
  * `gatepost -t` prints it, the daemon logs it. Call with 0, 1, 2 ... until it is false. */
 bool config_warning(const struct config *config, size_t number, char *text_out, size_t size);

@@ -23,7 +23,9 @@ static const char *read_whole(const char *path, struct buf *out)
 	ssize_t n = fd < 0 ? -1 : 1;
 	while (n > 0) {
 		char *room = buf_reserve(out, 1);
-		n = room ? read(fd, room, out->size - out->head - out->len) : 0;
+		size_t left = out->size - out->head - out->len;
+		size_t most = out->cap - out->len;
+		n = room ? read(fd, room, left < most ? left : most) : 0;
 		buf_grow(out, n > 0 ? (size_t)n : 0);
 	}
 	const char *reason = n < 0 ? fault_of_errno() : out->failed ? "is too large" : NULL;
@@ -40,7 +42,9 @@ static bool derive_backend(struct config_load *load)
 	static const char *const engines[] = { "sqlite3", "mysql", "pgsql" };
 	struct config *config = load->config;
 	struct backend_rules *backend = &config->backend;
-	backend->timeout = config->auth_timeout;
+	/* It gives up a little sooner than the login does: so its own sentence is told. */
+	backend->timeout = config->auth_timeout * 9 / 10;
+	config->oauth.timeout = backend->timeout;
 	backend->domain = config->domain;
 	backend->sql.engine = engines[config->sql_engine];
 	backend->ldap.starttls = config->ldap_starttls;
@@ -78,12 +82,12 @@ static bool check_needed(struct config_load *load)
 	};
 	for (size_t i = 0; i < COUNT(rows); i++) {
 		if (rows[i].asked && (!rows[i].value || !rows[i].value[0])) {
-			return config_load_fail_key(load, rows[i].key, 0, rows[i].reason);
+			return config_load_fail_key(load, rows[i].key, 0, "%s", rows[i].reason);
 		}
 	}
 	if (backend->kind == BACKEND_LDAP && !backend_filter_is_valid(backend->ldap.filter)) {
 		return config_load_fail_key(load, "ldap_filter", 0,
-		                            "knows %u, %n and %d, and %% for a %");
+		                            "knows %%u, %%n and %%d, and %%%% for a %%");
 	}
 	if (jwks && config->oauth.introspect) {
 		return config_load_fail_key(load, "oauth_introspect", 0,
@@ -96,8 +100,9 @@ static bool check_needed(struct config_load *load)
 static bool read_secret(struct config_load *load, const char *key, const char *path,
                         const char **secret_out)
 {
-	struct buf text = { .cap = SECRET_FILE_MAX };
+	struct buf text;
 	char *secret = NULL;
+	buf_init_secret(&text, SECRET_FILE_MAX);
 	const char *reason = path ? read_whole(path, &text) : NULL;
 	struct span line = span_first(buf_span(&text), span_find(buf_span(&text), '\n'));
 	if (line.len && line.ptr[line.len - 1] == '\r') {
@@ -109,11 +114,9 @@ static bool read_secret(struct config_load *load, const char *key, const char *p
 	if (path && !reason && !config_copy_text(&load->config->memory, line, false, &secret)) {
 		reason = "no memory";
 	}
-	secret_cleanse(text.ptr, text.len);
 	buf_done(&text);
 	*secret_out = secret;
-	return !reason || config_load_fail(load, config_load_line(load, CONFIG_TOP, "", key, 0),
-	                                   key, "\"%.80s\": %s", path, reason);
+	return !reason || config_load_fail_key(load, key, 0, "\"%.80s\": %s", path, reason);
 }
 
 static bool read_secrets(struct config_load *load)
@@ -148,9 +151,8 @@ static bool read_map(struct config_load *load)
 		error_set(load->error, "%s:%u: %s", config->login_map, line, reason);
 		return false;
 	}
-	return !reason ||
-	       config_load_fail(load, config_load_line(load, CONFIG_TOP, "", "login_map", 0),
-	                        "login_map", "\"%.80s\": %s", config->login_map, reason);
+	return !reason || config_load_fail_key(load, "login_map", 0, "\"%.80s\": %s",
+	                                       config->login_map, reason);
 }
 
 /* ---- mechanisms ---- */
@@ -209,9 +211,8 @@ static bool derive_mechanisms(struct config_load *load)
 		bool named = is_named(config, mechanisms[i].name, &value);
 		if (named && reason) {
 			buf_done(&text);
-			return config_load_fail(
-			    load, config_load_line(load, CONFIG_TOP, "", "mechanisms", value),
-			    "mechanisms", "%s %s", mechanisms[i].name, reason);
+			return config_load_fail_key(load, "mechanisms", value, "%s %s",
+			                            mechanisms[i].name, reason);
 		}
 		if (config->nmechanisms == 0 && !reason) {
 			buf_printf(&text, "%s%s", text.len ? " " : "", mechanisms[i].name);

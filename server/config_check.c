@@ -83,11 +83,9 @@ static bool check_limits(struct config_load *load)
 	for (size_t i = 0; i < limits->count; i++) {
 		for (size_t before = 0; before < i; before++) {
 			if (limits->limit[before].window == limits->limit[i].window) {
-				return config_load_fail(
-				    load,
-				    config_load_line(load, CONFIG_TOP, "", "limits", i + 1),
-				    "limits", "value %zu has the window of value %zu", i + 1,
-				    before + 1);
+				return config_load_fail_key(
+				    load, "limits", i + 1,
+				    "value %zu has the window of value %zu", i + 1, before + 1);
 			}
 		}
 	}
@@ -132,11 +130,9 @@ static bool check_postmasters(struct config_load *load)
 	for (size_t i = 0; i < config->npostmaster; i++) {
 		for (size_t before = 0; before < i; before++) {
 			if (span_eq_nocase(config->postmaster[i], config->postmaster[before])) {
-				return config_load_fail(
-				    load,
-				    config_load_line(load, CONFIG_TOP, "", "postmaster", i + 1),
-				    "postmaster", "value %zu is value %zu again", i + 1,
-				    before + 1);
+				return config_load_fail_key(load, "postmaster", i + 1,
+				                            "value %zu is value %zu again",
+				                            i + 1, before + 1);
 			}
 		}
 	}
@@ -150,17 +146,16 @@ static bool check_reply_address(struct config_load *load)
 	const struct config *config = load->config;
 	struct span pattern = span_str(config->reply_address);
 	const char *reason = "";
-	int line = config_load_line(load, CONFIG_TOP, "", "reply_address", 0);
 	if (!orders_pattern_is_valid(pattern, &reason)) {
-		return config_load_fail(load, line, "reply_address", "\"%.80s\": %s",
-		                        config->reply_address, reason);
+		return config_load_fail_key(load, "reply_address", 0, "\"%.80s\": %s",
+		                            config->reply_address, reason);
 	}
 	struct span from = span_str(config->notice_from);
 	for (size_t i = 0; i <= config->npostmaster; i++) {
 		struct span one = i ? config->postmaster[i - 1] : from;
 		if (gate_pattern_matches(pattern, one)) {
-			return config_load_fail(
-			    load, line, "reply_address", "takes %s: \"%.*s\"",
+			return config_load_fail_key(
+			    load, "reply_address", 0, "takes %s: \"%.*s\"",
 			    i ? "a postmaster" : "notice_from", SPAN_ARG(one));
 		}
 	}
@@ -178,8 +173,7 @@ static bool check_program(struct config_load *load)
 		reason = "is no program";
 	}
 	return !reason ||
-	       config_load_fail(load, config_load_line(load, CONFIG_TOP, "", "on_suspend", 0),
-	                        "on_suspend", "\"%.80s\": %s", path, reason);
+	       config_load_fail_key(load, "on_suspend", 0, "\"%.80s\": %s", path, reason);
 }
 
 /* An account must be able to send one message of the largest size. */

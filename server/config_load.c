@@ -160,10 +160,15 @@ int config_load_line(const struct config_load *load, enum config_block block, co
 }
 
 bool config_load_fail_key(const struct config_load *load, const char *key, size_t value,
-                          const char *reason)
+                          const char *format, ...)
 {
+	struct error fault;
+	va_list args;
+	va_start(args, format);
+	vsnprintf(fault.text, sizeof fault.text, format, args);
+	va_end(args);
 	return config_load_fail(load, config_load_line(load, CONFIG_TOP, "", key, value), key,
-	                        "%s", reason);
+	                        "%s", fault.text);
 }
 
 /* One key that is given: all its values. */

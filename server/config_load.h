@@ -33,7 +33,7 @@ int config_load_line(const struct config_load *load, enum config_block block, co
                      const char *key, size_t value);
 /* A key of the top has a fault. */
 bool config_load_fail_key(const struct config_load *load, const char *key, size_t value,
-                          const char *reason);
+                          const char *format, ...) __attribute__((format(printf, 4, 5)));
 
 /* What keys say together (config_check.c), and about logins (config_auth.c). */
 bool config_check(struct config_load *load);

@@ -102,6 +102,26 @@ void config_print(const struct config *config, FILE *out)
 	flush(&text, out);
 }
 
+/* The name of a file may be the same and what it says another. */
+static bool secret_differs(const struct config *old, const struct config *new, const char *name)
+{
+	const struct {
+		const char *name, *old, *new;
+	} rows[] = {
+		{ "ldap_password_file", old->backend.ldap.password,
+		  new->backend.ldap.password },
+		{ "sql_password_file", old->backend.sql.password, new->backend.sql.password },
+		{ "oauth_secret_file", old->oauth.client_secret, new->oauth.client_secret },
+	};
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		if (strcmp(rows[i].name, name) == 0) {
+			return strcmp(rows[i].old ? rows[i].old : "",
+			              rows[i].new ? rows[i].new : "") != 0;
+		}
+	}
+	return false;
+}
+
 bool config_needs_restart(const struct config *old, const struct config *new, char *keys_out,
                           size_t size)
 {
@@ -124,11 +144,13 @@ bool config_needs_restart(const struct config *old, const struct config *new, ch
 		"sql_database",
 		"sql_host",
 		"sql_user",
+		"sql_password_file",
 		"sql_select",
 		"ldap_uri",
 		"ldap_starttls",
 		"ldap_ca",
 		"ldap_bind_dn",
+		"ldap_password_file",
 		"ldap_base",
 		"ldap_filter",
 		"ldap_account",
@@ -138,12 +160,14 @@ bool config_needs_restart(const struct config *old, const struct config *new, ch
 		"oauth_claim",
 		"oauth_introspect",
 		"oauth_client_id",
+		"oauth_secret_file",
 		"oauth_ca",
 	};
 	struct buf keys = { .cap = 1024 };
 	for (size_t i = 0; i < COUNT(fixed); i++) {
 		struct buf ignored = { .cap = TEXT_MAX };
-		if (write_difference(old, new, fixed[i], &ignored)) {
+		if (write_difference(old, new, fixed[i], &ignored) ||
+		    secret_differs(old, new, fixed[i])) {
 			buf_printf(&keys, "%s%s", keys.len ? ", " : "", fixed[i]);
 		}
 		buf_done(&ignored);

@@ -83,7 +83,7 @@ static char *read_request(struct client *client)
 			return text;
 		}
 	}
-	free(text);
+	secret_free(text);
 	return NULL;
 }
 
@@ -164,10 +164,7 @@ static void serve(struct client *client)
 		end_line(client, false, "not a request");
 	}
 	json_decref(request);
-	if (text) {
-		secret_cleanse(text, strlen(text)); /* it may hold a password */
-		free(text);
-	}
+	secret_free(text); /* it may hold a password */
 }
 
 /* ---- connections ---- */
@@ -178,11 +175,14 @@ static void *client_thread(void *context)
 	struct timeval patience = { .tv_sec = PATIENCE_SECONDS };
 	setsockopt(client->fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
 	setsockopt(client->fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
+	char buffer[4096]; /* ours, to be cleansed: an app password goes out */
 	int copy = dup(client->fd);
 	client->out = copy >= 0 ? fdopen(copy, "w") : NULL;
 	if (client->out) {
+		setvbuf(client->out, buffer, _IOFBF, sizeof buffer);
 		serve(client);
 		fclose(client->out);
+		secret_cleanse(buffer, sizeof buffer);
 	} else if (copy >= 0) {
 		close(copy);
 	}

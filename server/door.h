@@ -34,7 +34,8 @@ struct door *door_new(struct worker *worker, struct config *config,
                       void *owner);
 /* Whether the address is one of ours by its form (reply_address with anything for the `*`). */
 bool door_is_ours(const struct config *config, struct span address);
-/* False when it is no well-formed tag, or there are too many. */
+bool door_is_full(const struct door *door);
+/* False when it is no well-formed tag, or the door is full. */
 bool door_add(struct door *door, struct span address);
 /* The envelope sender; empty for <>. False without memory. */
 bool door_sender(struct door *door, struct span sender);

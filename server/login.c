@@ -3,6 +3,8 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "auth/oauth.h"
+#include "server/log.h"
 #include "server/wall.h"
 
 #define MECHANISM_MAX 32
@@ -69,18 +71,28 @@ static void login_free(uv_handle_t *timer)
 	free(login);
 }
 
+/* Keys that could not be read again are nobody's failure, and seen in the log only. */
+static void tell_oauth(struct oauth *oauth)
+{
+	struct error note;
+	if (oauth && oauth_take_note(oauth, &note)) {
+		log_fault(LOG_LEVEL_WARNING, "oauth-keys", note.text);
+	}
+}
+
 static void in_pool(uv_work_t *work)
 {
 	struct login *login = work->data;
 	struct span response = buf_span(&login->response);
 	if (login->started) {
 		login->status = sasl_attempt_step(login->attempt, response, &login->challenge);
-		return;
+	} else {
+		login->status = sasl_attempt_start(
+		    login->attempt, span_of(login->mechanism, login->mechanism_len),
+		    login->has_response ? &response : NULL, &login->challenge);
+		login->started = true;
 	}
-	login->status = sasl_attempt_start(
-	    login->attempt, span_of(login->mechanism, login->mechanism_len),
-	    login->has_response ? &response : NULL, &login->challenge);
-	login->started = true;
+	tell_oauth(login->worker->server->oauth);
 }
 
 static void back_on_loop(uv_work_t *work, int cancelled)

@@ -206,6 +206,30 @@ static void commit_is_lost(void *context)
 	server_stop(context, EX_OSERR);
 }
 
+/* Those from `first` on will never run; what is still bound for them is closed. */
+static void forget_workers(struct server *server, size_t first)
+{
+	for (size_t i = first; i < server->nworkers; i++) {
+		listener_sockets_free(server->workers[i].sockets);
+	}
+	server->nworkers = first;
+}
+
+/* All are there before one of them is heard: what it learns the others are told. */
+static bool start_workers(struct server *server, struct error *error)
+{
+	size_t open = 0, running = 0;
+	size_t most = server->nworkers;
+	while (open < most && worker_open(&server->workers[open], error)) {
+		open++;
+	}
+	while (running < open && worker_start(&server->workers[running], error)) {
+		running++;
+	}
+	forget_workers(server, running);
+	return running == most;
+}
+
 /* Its back end, its mechanisms and its keys for tokens are those of the start: SASL is one for
  * the life of a process. */
 static bool start_sasl(struct server *server, struct config *config, struct error *error)
@@ -227,24 +251,8 @@ static bool start_sasl(struct server *server, struct config *config, struct erro
 	return sasl_open(&rules, error);
 }
 
-/* All are there before one of them is heard: what it learns the others are told. */
-static bool start_workers(struct server *server, struct error *error)
-{
-	for (size_t i = 0; i < server->nworkers; i++) {
-		if (!worker_open(&server->workers[i], error)) {
-			return false;
-		}
-	}
-	for (size_t i = 0; i < server->nworkers; i++) {
-		if (!worker_start(&server->workers[i], error)) {
-			return false;
-		}
-	}
-	return true;
-}
-
-static bool start_threads(struct server *server, struct config *config, uv_loop_t *loop,
-                          struct error *error)
+/* All that workers need before they begin. */
+static bool start_services(struct server *server, struct config *config, struct error *error)
 {
 	if (!start_sasl(server, config, error)) {
 		return false;
@@ -257,7 +265,15 @@ static bool start_threads(struct server *server, struct config *config, uv_loop_
 		return false;
 	}
 	server->screening = screening_start(server, error);
-	if (!server->screening) {
+	return server->screening != NULL;
+}
+
+/* What it has begun when it fails, `finish` ends. */
+static bool start_threads(struct server *server, struct config *config, uv_loop_t *loop,
+                          struct error *error)
+{
+	if (!start_services(server, config, error)) {
+		forget_workers(server, 0);
 		return false;
 	}
 	if (!start_workers(server, error)) {
@@ -410,6 +426,21 @@ static void size_pool(const struct config *config)
 	setenv("UV_THREADPOOL_SIZE", text, 0);
 }
 
+static void log_started(struct server *server, const struct config *config)
+{
+	struct log_line line;
+	log_begin(&line, LOG_LEVEL_INFO, "started");
+	log_word(&line, "version", span_str(GATEPOST_VERSION));
+	log_number(&line, "workers", (int64_t)server->nworkers);
+	log_text(&line, "store", span_str(store_library()));
+	log_end(&line);
+	char warning[300];
+	for (size_t i = 0; config_warning(config, i, warning, sizeof warning); i++) {
+		log_fault(LOG_LEVEL_WARNING, "config-warning", warning);
+	}
+	notify_send("READY=1");
+}
+
 static int run(struct server *server, struct config *config)
 {
 	struct main_loop main_loop;
@@ -425,21 +456,17 @@ static int run(struct server *server, struct config *config)
 	log_start();
 	main_loop_init(&main_loop, server);
 	code = sweep(server, &error);
-	if (code || !start_threads(server, config, &main_loop.loop, &error)) {
-		log_stop();
-		return complain(code ? code : EX_OSERR, &error);
+	if (code) {
+		forget_workers(server, 0);
+	} else if (!start_threads(server, config, &main_loop.loop, &error)) {
+		code = EX_OSERR;
 	}
-	struct log_line line;
-	log_begin(&line, LOG_LEVEL_INFO, "started");
-	log_word(&line, "version", span_str(GATEPOST_VERSION));
-	log_number(&line, "workers", (int64_t)server->nworkers);
-	log_text(&line, "store", span_str(store_library()));
-	log_end(&line);
-	char warning[300];
-	for (size_t i = 0; config_warning(config, i, warning, sizeof warning); i++) {
-		log_fault(LOG_LEVEL_WARNING, "config-warning", warning);
+	if (code) {
+		complain(code, &error);
+		server_stop(server, code); /* a start that failed ends as all others do */
+	} else {
+		log_started(server, config);
 	}
-	notify_send("READY=1");
 	uv_run(&main_loop.loop, UV_RUN_DEFAULT);
 	finish(&main_loop, server);
 	main_loop_done(&main_loop, server);
@@ -479,6 +506,7 @@ int main(int argc, char **argv)
 		return print_versions();
 	}
 	struct error error;
+	json_set_alloc_funcs(malloc, secret_free); /* passwords come and go as JSON, too */
 	struct config *config = config_load(path, &error);
 	if (!config) {
 		return complain(EX_CONFIG, &error);

@@ -101,24 +101,26 @@ static void note(struct queue_recipient *recipient, const struct outcome_result 
 	recipient->answer = span_first(result->answer, ANSWER_MAX);
 }
 
-/* True when it changed the recipient's state. */
+/* True when it changed the recipient's state. A notice is told to nobody else: where it is
+ * refused it is tried again, for its lifetime (TESTS UN13). */
 static bool decide(struct queue_entry *entry, const struct outcome_result *result)
 {
 	struct queue_recipient *recipient = &entry->recipients[result->recipient];
 	bool open = recipient->state == RECIPIENT_PENDING ||
 	            recipient->state == RECIPIENT_FAILED;
 	unsigned class = result->code / 100;
+	bool refused = class == 5 && entry->kind == QUEUE_MAIL;
 	if (!open || (class != 2 && entry->state != QUEUE_READY)) {
 		return false;
 	}
 	note(recipient, result);
 	if (class == 2) {
 		recipient->state = RECIPIENT_SENT;
-	} else if (class == 5) {
+	} else if (refused) {
 		recipient->state = RECIPIENT_FAILED;
 		recipient->status = result->status.len ? result->status : SPAN_LIT("5.0.0");
 	}
-	return class == 2 || class == 5;
+	return class == 2 || refused;
 }
 
 static bool apply_mail(const struct outcome *outcome, struct queue_entry *entry, int64_t now)
@@ -232,15 +234,14 @@ bool outcome_apply(const struct outcome *outcome, struct queue_entry *entry, int
 
 /* ---- the job ---- */
 
-/* The answer that the incident's watch waits for: from now on its notice is delivered. */
+/* What the incident's watch waits for: when every postmaster has it, its notice is delivered.
+ */
 static void mark_notified(const struct outcome *outcome, struct store_txn *txn,
                           const struct queue_entry *entry, struct arena *arena, int64_t now)
 {
 	struct incident incident;
-	bool taken = false;
-	for (size_t i = 0; outcome->duty == OUTCOME_MAIL && i < outcome->nresults; i++) {
-		taken |= outcome->results[i].code / 100 == 2;
-	}
+	bool taken = outcome->duty == OUTCOME_MAIL &&
+	             count(entry, RECIPIENT_SENT) == entry->nrecipients;
 	if (taken && entry->kind == QUEUE_NOTICE_SUSPENDED &&
 	    incident_get(txn, entry->incident, arena, &incident) == STORE_OK &&
 	    !incident.notified_at) {

@@ -351,13 +351,22 @@ static bool is_exempt(struct server *server, const unsigned char address[16])
 	return exempt;
 }
 
-bool screening_admits(struct server *server, const unsigned char address[16])
+bool screening_blocked(struct server *server, const unsigned char address[16])
 {
 	int64_t now = store_now(server->store);
 	struct screening *s = lock_of(server);
 	int64_t until = screen_blocked(s->screen, address, now);
 	unlock(s);
-	return !until || is_exempt(server, address);
+	return until && !is_exempt(server, address);
+}
+
+bool screening_admits(struct server *server, const unsigned char address[16])
+{
+	int64_t now = store_now(server->store);
+	struct screening *s = lock_of(server);
+	bool admits = screen_admits(s->screen, address, now);
+	unlock(s);
+	return admits || is_exempt(server, address);
 }
 
 bool screening_may_try(struct server *server, struct screen_try *attempt)

@@ -16,7 +16,9 @@ struct screening *screening_start(struct server *server, struct error *error);
 /* Behind the workers, before the writer ends. NULL is accepted. */
 void screening_stop(struct screening *screening);
 
-/* May this address speak of logins? Any thread, no I/O. */
+/* Is it shut out, but perhaps for accounts that are known there? Any thread, no I/O. */
+bool screening_blocked(struct server *server, const unsigned char address[16]);
+/* May this address speak of logins? */
 bool screening_admits(struct server *server, const unsigned char address[16]);
 /* May this account be tried from there (else 454)? `account`, `address` and `guess` as in
  * screen_try; its `now` is set here. */

@@ -18,11 +18,12 @@ void session_log(struct log_line *line, const struct session *session, enum log_
 static void apply_config(struct session *session)
 {
 	const struct config *config = session->config;
-	bool no_auth = session->role == CONFIG_ROLE_REPLY || session->device;
+	bool answers = session->role == CONFIG_ROLE_REPLY; /* of any size: none bounces */
+	bool no_auth = answers || session->device;
 	session->rules = (struct smtp_server_rules){
 		.hostname = span_str(config->hostname),
 		.mechanisms = session_mechanisms(session),
-		.message_size = (uint64_t)config->message_size,
+		.message_size = answers ? 0 : (uint64_t)config->message_size,
 		.command_max = (size_t)config->command_length,
 		.auth_max = (size_t)config->auth_length + 2,
 		.errors_max = (unsigned)config->errors,
@@ -488,8 +489,8 @@ void session_shut_out(struct worker *worker, const struct network *network, bool
 		next = session->next;
 		bool spared = session->role == CONFIG_ROLE_REPLY || session->device ||
 		              (session->account && !all) ||
-		              screening_admits(worker->server, session->address);
-		if (spared || !network_contains(network, session->address)) {
+		              !network_contains(network, session->address);
+		if (spared || !screening_blocked(worker->server, session->address)) {
 			continue;
 		}
 		session->shut_out = true;

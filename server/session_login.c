@@ -119,7 +119,7 @@ static bool is_vouched_for(const struct session *session)
 			return true;
 		}
 	}
-	return config_is_external(session->config);
+	return config_is_external(session->worker->server->began);
 }
 
 /* From here on the session is the account's. */
@@ -311,9 +311,9 @@ static void login_no_initial(struct session *session)
 	finish(session, REPLY_AUTH_NO_INITIAL);
 }
 
-/* Is the account being guessed, and this network not known to be its owner's? It is asked as
- * soon as the name is known: the last challenge of SCRAM would tell a right password from a
- * wrong one. */
+/* Is the account being guessed, or the address shut out, and the network not known to be the
+ * owner's? It is asked as soon as the name is known: the last challenge of SCRAM would tell a
+ * right password from a wrong one. */
 static bool is_guarded(struct session *session, enum sasl_status status)
 {
 	char text[SCREENING_NAME_TEXT];
@@ -325,7 +325,9 @@ static bool is_guarded(struct session *session, enum sasl_status status)
 	if (!attempted.account.len || screening_may_try(session->worker->server, &attempted)) {
 		return false;
 	}
-	log_login(session, "auth-guarded", "the account is being guessed",
+	bool blocked = screening_blocked(session->worker->server, session->address);
+	log_login(session, "auth-guarded",
+	          blocked ? "the address is shut out" : "the account is being guessed",
 	          screening_name(session->worker->server, attempted.account, text));
 	count_failure(session, REPLY_AUTH_UNAVAILABLE);
 	return true;
@@ -361,13 +363,14 @@ static const struct login_handler login_handler = {
 
 /* ---- AUTH ---- */
 
-static struct login *new_login(struct session *session)
+/* Bindings take a while, and only SCRAM-...-PLUS asks for them. */
+static struct login *new_login(struct session *session, struct span mechanism)
 {
 	struct buf exporter, end_point;
 	const struct tls *tls = conn_tls(session->conn);
 	buf_init(&exporter, SASL_BINDING_MAX);
 	buf_init(&end_point, SASL_BINDING_MAX);
-	if (tls) {
+	if (tls && span_starts_nocase(mechanism, SPAN_LIT("SCRAM-"))) {
 		tls_binding_exporter(tls, &exporter);
 		tls_binding_end_point(tls, &end_point);
 	}
@@ -400,7 +403,7 @@ void session_auth(struct session *session, struct smtp_event *event)
 		return;
 	}
 	session->login_wall = wall_ms();
-	session->login = new_login(session);
+	session->login = new_login(session, event->text);
 	if (!session->login || !login_start(session->login, event->text,
 	                                    event->has_response ? &event->response : NULL)) {
 		too_many(session);
@@ -474,9 +477,8 @@ static bool is_secret_gone(struct session *session)
  * now and then. */
 static bool is_stale(const struct session *session)
 {
-	return session->vouched &&
-	       (conn_now(session->conn) - session->logged_in >= CONFIG_EXTERNAL_SESSION ||
-	        session->messages >= CONFIG_EXTERNAL_MESSAGES);
+	int64_t age = conn_now(session->conn) - session->logged_in;
+	return session->vouched && config_external_is_over(age, session->messages);
 }
 
 enum reply session_login_over(struct session *session)

@@ -21,6 +21,8 @@
 #define NOTICE_TEXT_MAX ((size_t)64 * 1024)
 #define INCIDENT_MAX    ((size_t)64 * 1024)
 
+enum task { TASK_SWEEP, TASK_UNDELIVERED, TASK_ALARMED, TASK_LINGER };
+
 struct suspension {
 	struct server *server;
 	uv_timer_t timer;
@@ -31,10 +33,9 @@ struct suspension {
 	struct commit_job job;
 	bool busy;
 	uint64_t number; /* its incident */
-	void (*run)(struct suspension *s, struct store_txn *txn, int64_t now);
+	enum task task;
 	enum linger_what lingered; /* what a step of auth/linger did */
 	int64_t held_lifetime;     /* as configured at this look */
-	uint64_t begun_after;      /* alarms are for incidents with a higher number */
 };
 
 static void look(struct suspension *s);
@@ -54,7 +55,8 @@ static void mark_run(struct suspension *s, struct store_txn *txn, int64_t now)
 	struct incident incident;
 	arena_init(&arena, INCIDENT_MAX);
 	if (incident_get(txn, s->number, &arena, &incident) == STORE_OK) {
-		incident.undelivered = true;
+		incident.undelivered |= s->task == TASK_UNDELIVERED;
+		incident.alarmed |= s->task == TASK_ALARMED;
 		incident_put(txn, &incident);
 	}
 	arena_done(&arena);
@@ -68,12 +70,19 @@ static void linger_run(struct suspension *s, struct store_txn *txn, int64_t now)
 	config_unref(config);
 }
 
+static void (*const tasks[])(struct suspension *s, struct store_txn *txn, int64_t now) = {
+	[TASK_SWEEP] = sweep_run,
+	[TASK_UNDELIVERED] = mark_run,
+	[TASK_ALARMED] = mark_run,
+	[TASK_LINGER] = linger_run,
+};
+
 static void run(struct commit_job *job, struct store_txn *txn, int64_t now)
 {
 	struct suspension *s = (struct suspension *)((char *)job -
 	                                             offsetof(struct suspension, job));
 	s->lingered = LINGER_NOTHING;
-	s->run(s, txn, now);
+	tasks[s->task](s, txn, now);
 }
 
 static void log_lingered(const struct suspension *s)
@@ -100,12 +109,11 @@ static void done(struct commit_job *job, enum store_result result)
 	}
 }
 
-static void submit(struct suspension *s, uint64_t number,
-                   void (*task)(struct suspension *s, struct store_txn *txn, int64_t now))
+static void submit(struct suspension *s, uint64_t number, enum task task)
 {
 	s->busy = true;
 	s->number = number;
-	s->run = task;
+	s->task = task;
 	s->job = (struct commit_job){
 		.run = run,
 		.done = done,
@@ -167,20 +175,20 @@ static void look_at(struct suspension *s, struct store_txn *txn,
                     const struct incident *incident)
 {
 	int64_t now = store_now(s->server->store);
-	if (incident->number > s->begun_after) {
-		s->begun_after = incident->number;
-		alarm_run(s->server, &s->timer, incident);
-	}
 	if (s->busy) {
 		return;
 	}
-	if (incident->sweep != INCIDENT_SWEPT) {
-		submit(s, incident->number, sweep_run);
+	if (incident->state == INCIDENT_OPEN && !incident->alarmed) {
+		/* A crash in between runs it again, rather than never. */
+		alarm_run(s->server, &s->timer, incident);
+		submit(s, incident->number, TASK_ALARMED);
+	} else if (incident->sweep != INCIDENT_SWEPT) {
+		submit(s, incident->number, TASK_SWEEP);
 	} else if (is_overdue(incident, now)) {
 		tell_undelivered(s, txn, incident);
-		submit(s, incident->number, mark_run);
+		submit(s, incident->number, TASK_UNDELIVERED);
 	} else if (linger_due(incident, s->held_lifetime, now) != LINGER_NOTHING) {
-		submit(s, incident->number, linger_run);
+		submit(s, incident->number, TASK_LINGER);
 	}
 }
 
@@ -217,18 +225,6 @@ static void on_async(uv_async_t *async)
 
 /* ---- life ---- */
 
-/* Alarms are for what begins from now on: a restart is no incident. */
-static uint64_t last_incident(struct store *store)
-{
-	uint64_t next = 1;
-	struct store_txn *txn = store_begin_read(store, NULL);
-	if (txn) {
-		incident_next_number(txn, &next);
-	}
-	store_abort(txn);
-	return next - 1;
-}
-
 struct suspension *suspension_start(struct server *server, uv_loop_t *loop, struct error *error)
 {
 	struct suspension *s = calloc(1, sizeof *s);
@@ -237,7 +233,6 @@ struct suspension *suspension_start(struct server *server, uv_loop_t *loop, stru
 		return NULL;
 	}
 	s->server = server;
-	s->begun_after = last_incident(server->store);
 	s->port = commit_port_new(server->commit, loop);
 	uv_timer_init(loop, &s->timer);
 	uv_async_init(loop, &s->async, on_async);

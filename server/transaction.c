@@ -95,18 +95,22 @@ static bool is_stopped_reply(enum reply reply)
 	return reply == REPLY_STOPPED || reply == REPLY_STOPPED_BYE;
 }
 
-/* With the time when tokens are back, as far as is known now. */
-static void answer_deferred(struct session *session, enum reply reply)
-{
-	char text[WALL_TEXT];
-	smtp_server_answer(session->smtp, reply, wall_write(session->again_wall, text));
-}
-
+/* A refusal that its user will see says whom to ask, and one for now when to try again, as far
+ * as is known now; replies without room for it do not. */
 static void answer(struct session *session, enum reply reply)
 {
-	(reply == REPLY_BUDGET_DEFERRED ? answer_deferred
-	 : is_stopped_reply(reply)      ? session_answer_stopped
-	                                : session_answer)(session, reply);
+	char again[WALL_TEXT], text[100 + WALL_TEXT];
+	const char *contact = session->config->contact;
+	if (is_stopped_reply(reply)) {
+		session_answer_stopped(session, reply);
+		return;
+	}
+	struct span when = reply == REPLY_BUDGET_DEFERRED
+	                       ? wall_write(session->again_wall, again)
+	                       : SPAN_NONE;
+	snprintf(text, sizeof text, "%.*s%s%.90s", (int)when.len, when.len ? when.ptr : "",
+	         *contact ? ". Contact: " : "", contact);
+	smtp_server_answer(session->smtp, reply, span_str(text));
 }
 
 void transaction_mail(struct session *session, struct smtp_event *event)
@@ -251,6 +255,9 @@ static enum reply knock(struct session *session, struct span address)
 	}
 	if (!session->door || !door_sender(session->door, session->envelope.sender)) {
 		return REPLY_STORE_ERROR;
+	}
+	if (door_is_full(session->door)) {
+		return REPLY_TOO_MANY_RECIPIENTS;
 	}
 	return door_add(session->door, address) ? REPLY_RECIPIENT_OK : REPLY_NO_MAILBOX;
 }
@@ -475,6 +482,22 @@ static enum reply judge_text(const struct session *session, const struct smtp_da
 	return REPLY_QUEUED;
 }
 
+/* Some faults of a text have a number in their reply. */
+static void answer_text(struct session *session, enum reply reply)
+{
+	const struct config *config = session->config;
+	switch (reply) {
+	case REPLY_TOO_BIG:
+		answer_number(session, reply, config->message_size);
+		break;
+	case REPLY_TEXT_LINE_TOO_LONG:
+		answer_number(session, reply, config->line_length);
+		break;
+	default:
+		answer(session, reply);
+	}
+}
+
 void transaction_end(struct session *session, struct smtp_event *event)
 {
 	/* The password was changed while the text came: it is a thief's. */
@@ -496,8 +519,6 @@ void transaction_end(struct session *session, struct smtp_event *event)
 		return;
 	}
 	log_refused(session, reply, SPAN_NONE);
-	int64_t limit = reply == REPLY_TOO_BIG ? session->config->message_size
-	                                       : session->config->line_length;
 	transaction_reset(session);
-	answer_number(session, reply, limit);
+	answer_text(session, reply);
 }

@@ -172,6 +172,7 @@ bool worker_start(struct worker *worker, struct error *error)
 {
 	atomic_fetch_add(&worker->server->workers_running, 1);
 	if (pthread_create(&worker->thread, NULL, run, worker)) {
+		atomic_fetch_sub(&worker->server->workers_running, 1);
 		error_set(error, "cannot start a worker thread");
 		return false;
 	}

@@ -152,10 +152,10 @@ enum store_result folder_sync(const char *dir, struct error *error)
 	return synced ? STORE_OK : STORE_FAILED;
 }
 
-uint64_t folder_space(const char *dir)
+uint64_t folder_space(int fd)
 {
 	struct statvfs fs;
-	return statvfs(dir, &fs) == 0 ? (uint64_t)fs.f_bavail * fs.f_frsize : 0;
+	return fstatvfs(fd, &fs) == 0 ? (uint64_t)fs.f_bavail * fs.f_frsize : 0;
 }
 
 void folder_reserve(int fd, uint64_t end)

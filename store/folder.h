@@ -19,7 +19,8 @@ enum store_result folder_sync(const char *dir, struct error *error);
 /* Has blocks in hand behind `end` of the file `fd`. Even a delete writes new pages first:
  * without them a store on a full disk could not get smaller. */
 void folder_reserve(int fd, uint64_t end);
-/* Bytes of its disk that are free for an ordinary user; 0 when that can not be told. */
-uint64_t folder_space(const char *dir);
+/* Bytes of the disk of an open file that are free for an ordinary user; 0 when that can not be
+ * told. Not by name: folders above may be shut for a moment. */
+uint64_t folder_space(int fd);
 
 #endif

@@ -11,7 +11,9 @@
 /* What is yes or no, in one byte. */
 #define IS_REPLY_OFF   1
 #define IS_UNDELIVERED 2
-#define IS_CLEARED     4
+#define IS_ALARMED     4
+#define IS_CLEARED     8
+#define FLAGS          (IS_REPLY_OFF | IS_UNDELIVERED | IS_ALARMED | IS_CLEARED)
 
 static void pack_row(const struct incident *incident, struct buf *out)
 {
@@ -20,6 +22,7 @@ static void pack_row(const struct incident *incident, struct buf *out)
 	pack_u8(out, (uint8_t)incident->sweep);
 	pack_u8(out, (uint8_t)((incident->reply_off ? IS_REPLY_OFF : 0) |
 	                       (incident->undelivered ? IS_UNDELIVERED : 0) |
+	                       (incident->alarmed ? IS_ALARMED : 0) |
 	                       (incident->cleared ? IS_CLEARED : 0)));
 	pack_u64(out, incident->swept_to);
 	pack_i64(out, incident->opened_at);
@@ -46,12 +49,12 @@ static uint8_t unpack_front(struct unpacker *in, struct incident *incident)
 	uint8_t sweep = unpack_u8(in);
 	uint8_t flags = unpack_u8(in);
 	in->bad |= version < 1 || version > ROW_VERSION || state > INCIDENT_ENDED ||
-	           sweep > INCIDENT_DISCARD ||
-	           flags > (IS_REPLY_OFF | IS_UNDELIVERED | IS_CLEARED);
+	           sweep > INCIDENT_DISCARD || flags > FLAGS;
 	incident->state = in->bad ? INCIDENT_OPEN : (enum incident_state)state;
 	incident->sweep = in->bad ? INCIDENT_SWEPT : (enum incident_sweep)sweep;
 	incident->reply_off = flags & IS_REPLY_OFF;
 	incident->undelivered = flags & IS_UNDELIVERED;
+	incident->alarmed = flags & IS_ALARMED;
 	incident->cleared = flags & IS_CLEARED;
 	return version;
 }

@@ -40,6 +40,7 @@ struct incident {
 	bool reply_off;        /* too many in a day: a reply stops it, only a command ends it */
 	int64_t notified_at;   /* T when its notice was taken by the smarthost; 0 = not yet */
 	bool undelivered;      /* that took too long: said in the log, kept in a file */
+	bool alarmed;          /* on_suspend was run, if there is one */
 	int64_t complained_at; /* T of the last notice that an answer did not count; 0 = none */
 	uint32_t reminders;    /* times that its being open was brought to mind */
 	int64_t warned_at;     /* T when it was said that its held mail will go; 0 = not yet */

@@ -67,7 +67,7 @@ static const struct {
 static enum store_result translate(const struct store *store, int code)
 {
 	/* LMDB calls a write that a full disk cut short an I/O error. */
-	if (code == EIO && folder_space(store->dir) < 256 * store->page) {
+	if (code == EIO && folder_space(store->fd) < 256 * store->page) {
 		return STORE_FULL;
 	}
 	for (size_t i = 0; i < COUNT(codes); i++) {
@@ -290,7 +290,7 @@ void store_measure(struct store *store)
 		used = used > unused ? used - unused : 0;
 		atomic_store(&store->room.live, used * store->page);
 		unused *= store->page;
-		atomic_store(&store->room.spare, folder_space(store->dir) + unused);
+		atomic_store(&store->room.spare, folder_space(store->fd) + unused);
 	}
 	store_abort(txn);
 }

@@ -1,18 +1,12 @@
 #include "auth/backend.h"
 
 #include "auth/backend_kinds.h"
+#include "backend_help.h"
 #include "fake_daemon.h"
 #include "proto/base64.h"
 
-#include <setjmp.h>
-#include <signal.h>
-#include <stdarg.h>
-
-#include <cmocka.h>
-
-#define PASSWORD "correct horse"
-#define SOON     150   /* ms: where nothing will come */
-#define LONG     20000 /* ms: where it will */
+#define SOON 150   /* ms: where nothing will come */
+#define LONG 20000 /* ms: where it will */
 
 static const struct backend_question alice = {
 	.user = { "alice@example.org", 17 },
@@ -30,14 +24,10 @@ static bool contains(struct span text, struct span part)
 static enum backend_answer ask(const struct backend_rules *rules,
                                const struct backend_question *question, struct buf *name)
 {
-	struct error error = { .text = "as it was" };
+	struct error error = NO_ERROR;
 	*name = (struct buf){ .cap = 255 };
 	enum backend_answer answer = backend_check(rules, question, name, &error);
-	assert_true(answer != BACKEND_UNAVAILABLE || error.text[0] != '\0');
-	assert_true(answer == BACKEND_RIGHT || name->len == 0);
-	assert_null(strstr(error.text, PASSWORD));
-	assert_null(strstr(error.text, "alice"));
-	assert_null(strstr(error.text, "as it was"));
+	check_answer(answer, name, &error);
 	return answer;
 }
 

@@ -5,7 +5,9 @@
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 
 #include <cmocka.h>
 
@@ -229,7 +231,18 @@ static void takes_the_claim_that_is_configured(void **state)
 
 #define GOOD_PAYLOAD "{" US "," SOON ",\"email\":\"a\"}"
 
-enum file { SAME, FIRST, SECOND, BROKEN, GONE };
+enum file { SAME, FIRST, SECOND, BROKEN, GONE, CLOSED };
+
+/* Is there and can not be opened, as root's file is for the daemon; but root runs tests. */
+static void put_closed(void)
+{
+	struct sockaddr_un name = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	snprintf(name.sun_path, sizeof name.sun_path, "%s", path);
+	unlink(path);
+	assert_int_equal(bind(fd, (const struct sockaddr *)&name, sizeof name), 0);
+	close(fd);
+}
 
 static void put_file(enum file file)
 {
@@ -245,6 +258,9 @@ static void put_file(enum file file)
 		break;
 	case GONE:
 		assert_int_equal(unlink(path), 0);
+		break;
+	case CLOSED:
+		put_closed();
 		break;
 	case SAME:
 		break;
@@ -263,7 +279,17 @@ static void reads_its_file_again(void **state)
 		{ SECOND, 999, true, NULL },
 		{ SAME, 1, false, NULL },
 		{ BROKEN, 1000, false, "is not JSON" },
-		{ SAME, 5000, false, NULL }, /* told once */
+		{ SAME, 5000, false, NULL },            /* told once */
+		{ BROKEN, 1000, false, "is not JSON" }, /* mended, but not enough */
+		{ CLOSED, 1000, false, "No such device" },
+		{ SAME, 5000, false, NULL },
+		{ SAME, 5000, false, NULL },
+		{ BROKEN, 1000, false, "is not JSON" },
+		{ CLOSED, 1000, false, "No such device" },
+		{ SECOND, 1000, false, NULL },
+		{ CLOSED, 1000, false, "No such device" }, /* a new time */
+		{ GONE, 1000, false, NULL },               /* still not to be read */
+		{ SECOND, 1000, false, NULL },
 		{ GONE, 1000, false, "No such file" },
 		{ SAME, 5000, false, NULL },
 		{ FIRST, 1000, true, NULL },

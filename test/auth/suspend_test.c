@@ -1,8 +1,6 @@
 #include "auth/suspend.h"
 
-#include "test/auth/fresh_store.h"
-
-#include "test/auth/aftermath.h"
+#include "test/auth/suspend_help.h"
 
 #include "auth/budget.h"
 #include "store/keys.h"
@@ -191,20 +189,6 @@ static void a_long_queue_is_held_in_portions(void **state)
 
 /* ---- the end ---- */
 
-static const struct {
-	const char *name;
-	enum standing_event event;
-	bool good;
-	size_t ready, held; /* of each entry that was held */
-	size_t notices;
-} ends[] = {
-	{ "unlock", STANDING_UNLOCK, true, 1, 0, 1 },
-	{ "keep", STANDING_KEEP, true, 0, 1, 1 },
-	{ "discard", STANDING_DISCARD, true, 0, 0, 1 },
-	{ "spam", STANDING_SPAM, false, 0, 0, 1 },
-	{ "nothing", STANDING_NOTHING, false, 0, 1, 0 },
-};
-
 static void spend(uint32_t tokens)
 {
 	struct budget budget = { .count = 0 };
@@ -228,12 +212,6 @@ static bool has_spent(void)
 	bool has = ledger.budget.len > 0;
 	store_abort(txn);
 	return has;
-}
-
-static void starts_anew(void **state)
-{
-	assert_int_equal(tear_down(state), 0);
-	assert_int_equal(set_up(state), 0);
 }
 
 /* Each end of each length of queue: after its sweep the held mail is where it belongs, even if
@@ -354,6 +332,84 @@ static void only_the_present_incident_can_be_ended(void **state)
 	commit(txn);
 }
 
+static enum store_result delete_in(struct store_txn *txn)
+{
+	const struct suspend_end end = {
+		.account = ALICE,
+		.by = SPAN_LIT("uid 0"),
+		.how = SPAN_LIT("account deleted"),
+		.note = SPAN_LIT("It is gone."),
+		.now = store_now(store),
+		.wall = fake_clock.wall,
+	};
+	return suspend_delete_account(txn, &to_postmasters, &end);
+}
+
+static void delete_alice(void)
+{
+	struct store_txn *txn = begin();
+	assert_int_equal(delete_in(txn), STORE_OK);
+	commit(txn);
+}
+
+/* Whatever its ledger says, and however far the holding was: nobody's case is open, and nothing
+ * of its mail slips out. */
+static void a_case_ends_with_its_account(void **state)
+{
+	static const struct span standings[] = { { "", 0 }, { "\x07", 1 } };
+	for (size_t i = 0; i < COUNT(standings); i++) {
+		struct arena arena;
+		const struct ledger damaged = { .standing = standings[i] };
+		starts_anew(state);
+		put_mail(ALICE, 2 * SUSPEND_HOLD_NOW + 50);
+		put_mail(BOB, 1);
+		suspend_alice();
+		end_by_hand(1, STANDING_KEEP);
+		put_mail(ALICE, 2 * SUSPEND_HOLD_NOW + 50);
+		suspend_alice();
+		if (damaged.standing.len) {
+			struct store_txn *txn = begin();
+			ledger_put(txn, ALICE, &damaged);
+			commit(txn);
+		}
+		fake_clock_pass(HOUR);
+		delete_alice();
+		assert_aftermath("deleted", aftermath(), .incidents = 2, .ready = 1,
+		                 .held = 4 * SUSPEND_HOLD_NOW + 100, .suspended = 2, .ended = 2,
+		                 .journal = 4);
+		arena_init(&arena, ARENA_MAX);
+		struct incident incident = read_incident(2, &arena);
+		assert_int_equal(incident.ended_at, store_now(store));
+		assert_int_equal(incident.sweep, INCIDENT_SWEPT);
+		assert_true(span_eq(incident.ended_by, SPAN_LIT("uid 0")));
+		assert_true(span_eq(incident.ended_how, SPAN_LIT("account deleted")));
+		assert_true(read_incident(1, &arena).ended_at < incident.ended_at);
+		arena_done(&arena);
+	}
+}
+
+/* Another of the same name begins GOOD, even if his ledger is damaged one day. */
+static void a_deleted_account_leaves_nothing_to_recall(void **state)
+{
+	(void)state;
+	struct standing standing = { .state = STANDING_SUSPENDED };
+	suspend_alice();
+	delete_alice();
+	struct store_txn *txn = begin();
+	assert_int_equal(suspend_recall(txn, ALICE, &standing), STORE_OK);
+	assert_int_equal(standing.state, STANDING_GOOD);
+	assert_int_equal(delete_in(txn), STORE_NOT_FOUND);
+	commit(txn);
+}
+
+static void deleting_a_good_account_is_no_case(void **state)
+{
+	(void)state;
+	put_mail(ALICE, 2);
+	delete_alice();
+	assert_aftermath("good", aftermath(), .ready = 2);
+}
+
 /* TESTS UN19. */
 static void the_second_in_a_day_takes_no_unlock(void **state)
 {
@@ -447,104 +503,6 @@ static void incidents_recall_a_standing(void **state)
 	}
 }
 
-/* ---- TESTS HL21, UN18: killed at each step, all or nothing ---- */
-
-#ifdef GATEPOST_HOOKS
-static void dying_suspension(void)
-{
-	suspend_alice();
-}
-
-static enum standing_event dying_event;
-
-static void dying_end(void)
-{
-	end_by_hand(1, dying_event);
-}
-
-static void dying_sweep(void)
-{
-	sweep_all(1);
-}
-
-static void hl21_killed_while_suspending(void **state)
-{
-	static const struct {
-		const char *point;
-		bool all;
-	} rows[] = {
-		{ "suspend-before", false },
-		{ "suspend-after", false },
-		{ "commit-before:2", false }, /* the first is of the opening */
-		{ "commit-after:2", true },
-	};
-	for (size_t i = 0; i < COUNT(rows); i++) {
-		size_t all = rows[i].all;
-		starts_anew(state);
-		put_mail(ALICE, 3);
-		assert_true(dies_at(rows[i].point, dying_suspension));
-		assert_aftermath(rows[i].point, aftermath(), .incident = all, .incidents = all,
-		                 .open = all, .ready = 3 - 3 * all, .held = 3 * all,
-		                 .suspended = all, .journal = all);
-		/* And again, as if nothing had been: there is one in the end. */
-		suspend_alice();
-		assert_aftermath(rows[i].point, aftermath(), .incident = 1, .incidents = 1,
-		                 .open = 1, .held = 3, .suspended = 1, .journal = 1);
-	}
-}
-
-static void un18_killed_while_ending(void **state)
-{
-	static const struct {
-		const char *point;
-		bool all;
-	} rows[] = {
-		{ "unlock-before", false },
-		{ "unlock-after", false },
-		{ "commit-before:2", false },
-		{ "commit-after:2", true },
-	};
-	for (size_t i = 0; i < COUNT(rows) * COUNT(ends); i++) {
-		size_t all = rows[i % COUNT(rows)].all;
-		size_t e = i / COUNT(rows);
-		bool ended = all && ends[e].good;
-		starts_anew(state);
-		put_mail(ALICE, 3);
-		suspend_alice();
-		dying_event = ends[e].event;
-		assert_true(dies_at(rows[i % COUNT(rows)].point, dying_end));
-		assert_aftermath(ends[e].name, aftermath(), .incident = !ended, .incidents = 1,
-		                 .open = !ended, .ready = all ? 3 * ends[e].ready : 0,
-		                 .held = all ? 3 * ends[e].held : 3, .suspended = 1,
-		                 .ended = all ? ends[e].notices : 0, .journal = 1 + all);
-	}
-}
-
-/* A sweep goes on where its last commit ended. */
-static void killed_while_sweeping(void **state)
-{
-	static const char *const points[] = { "sweep", "sweep:2", "commit-before:2",
-		                              "commit-after:2", "commit-after:3" };
-	for (size_t i = 0; i < COUNT(points) * COUNT(ends); i++) {
-		size_t e = i / COUNT(points);
-		starts_anew(state);
-		put_mail(ALICE, 3 * SUSPEND_HOLD_NOW);
-		suspend_alice();
-		if (ends[e].event != STANDING_NOTHING) {
-			sweep_all(1);
-			end_by_hand(1, ends[e].event);
-		}
-		if (ends[e].event != STANDING_KEEP) {
-			assert_true(dies_at(points[i % COUNT(points)], dying_sweep));
-		}
-		sweep_all(1);
-		struct aftermath a = aftermath();
-		assert_int_equal(a.ready, 3 * SUSPEND_HOLD_NOW * ends[e].ready);
-		assert_int_equal(a.held, 3 * SUSPEND_HOLD_NOW * ends[e].held);
-	}
-}
-#endif
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -562,15 +520,13 @@ int main(void)
 		TEST(an_unlock_does_not_save_spam),
 		TEST(each_incident_has_its_own_mail),
 		TEST(only_the_present_incident_can_be_ended),
+		TEST(a_case_ends_with_its_account),
+		TEST(a_deleted_account_leaves_nothing_to_recall),
+		TEST(deleting_a_good_account_is_no_case),
 		TEST(the_second_in_a_day_takes_no_unlock),
 		TEST(a_lost_incident_locks_nobody_out),
 		TEST(what_can_not_be_read_is_not_changed),
 		TEST(incidents_recall_a_standing),
-#ifdef GATEPOST_HOOKS
-		TEST(hl21_killed_while_suspending),
-		TEST(un18_killed_while_ending),
-		TEST(killed_while_sweeping),
-#endif
 	};
 	return cmocka_run_group_tests_name("suspend", tests, NULL, NULL);
 }

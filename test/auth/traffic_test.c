@@ -3,38 +3,18 @@
 #include "auth/gate.h"
 #include "proto/address.h"
 #include "test/auth/fake_clock.h"
+#include "test/auth/traffic_day.h"
 
 #include <dirent.h>
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 
-#include <cmocka.h>
-
-#define DAY          ((int64_t)24 * 3600 * 1000)
-#define WORDS_MAX    16
-#define LINES_MAX    400
-#define LOOPS_MAX    4
 #define BATCH        500 /* steps in one transaction, as the writer does */
 #define ACCOUNTS_MAX 16
 
-struct loop {
-	size_t line; /* of its repeat */
-	uint32_t left;
-};
-
 struct replay {
-	const char *path;
-	struct buf text;
-	struct span lines[LINES_MAX];
-	size_t count;
-	size_t line;
-	struct loop loops[LOOPS_MAX];
-	size_t depth;
+	struct day day;
 	size_t steps;
 	int64_t passed; /* ms since midnight of the first day */
-	uint64_t random;
 	char dir[64];
 	char met[ACCOUNTS_MAX][ADDRESS_DOMAIN_MAX + 1];
 	size_t nmet;
@@ -50,62 +30,9 @@ struct replay {
 	struct secret_key key;
 };
 
-#define FAIL(r, ...) \
-	do { \
-		print_error("%s:%zu: ", (r)->path, (r)->line + 1); \
-		fail_msg(__VA_ARGS__); \
-	} while (0)
+#define FAIL(r, ...) DAY_FAIL(&(r)->day, __VA_ARGS__)
 
-/* ---- numbers and times ---- */
-
-/* Cuts a number off the front of `word`. */
-static int64_t take_number(struct replay *r, struct span *word)
-{
-	int64_t n = 0;
-	size_t digits = 0;
-	while (digits < word->len && word->ptr[digits] >= '0' && word->ptr[digits] <= '9') {
-		n = n * 10 + (word->ptr[digits++] - '0');
-	}
-	if (digits == 0 || digits > 9) {
-		FAIL(r, "a number is missing");
-	}
-	*word = span_from(*word, digits);
-	return n;
-}
-
-static int64_t read_duration(struct replay *r, struct span word)
-{
-	static const struct {
-		const char *unit;
-		int64_t ms;
-	} units[] = {
-		{ "ms", 1 }, { "s", 1000 }, { "m", 60000 }, { "h", 60 * 60000 }, { "d", DAY }
-	};
-	int64_t n = take_number(r, &word);
-	for (size_t i = 0; i < COUNT(units); i++) {
-		if (span_eq(word, span_str(units[i].unit))) {
-			return n * units[i].ms;
-		}
-	}
-	FAIL(r, "%.*s is no unit of time", SPAN_ARG(word));
-	return 0;
-}
-
-/* "7", or "20..60": one of them. */
-static uint32_t read_count(struct replay *r, struct span word)
-{
-	int64_t low = take_number(r, &word);
-	int64_t high = low;
-	if (word.len > 2 && word.ptr[0] == '.' && word.ptr[1] == '.') {
-		word = span_from(word, 2);
-		high = take_number(r, &word);
-	}
-	if (word.len || high < low) {
-		FAIL(r, "not a number");
-	}
-	r->random = r->random * 6364136223846793005u + 1442695040888963407u;
-	return (uint32_t)(low + (int64_t)((r->random >> 33) % (uint64_t)(high - low + 1)));
-}
+/* ---- time ---- */
 
 static void pass(struct replay *r, int64_t ms)
 {
@@ -115,9 +42,9 @@ static void pass(struct replay *r, int64_t ms)
 
 static void pass_until(struct replay *r, struct span word)
 {
-	int64_t minutes = take_number(r, &word) * 60;
+	int64_t minutes = day_number(&r->day, &word) * 60;
 	word = span_from(word, 1);
-	minutes += take_number(r, &word);
+	minutes += day_number(&r->day, &word);
 	int64_t wait = minutes * 60000 - r->passed % DAY;
 	pass(r, wait >= 0 ? wait : wait + DAY);
 }
@@ -238,7 +165,7 @@ static void site_notices(struct replay *r, const struct span *words, size_t coun
 		                   words[0]);
 		arena_done(&arena);
 	}
-	if (count != 2 || notices != read_count(r, words[1])) {
+	if (count != 2 || notices != day_count(&r->day, words[1])) {
 		FAIL(r, "%u notices", notices);
 	}
 }
@@ -266,21 +193,21 @@ static void site_clock(struct replay *r, const struct span *words, size_t count)
 	if (count != 1 || (words[0].ptr[0] != '+' && words[0].ptr[0] != '-')) {
 		FAIL(r, "clock +1h, or -1h");
 	}
-	int64_t step = read_duration(r, span_from(words[0], 1));
+	int64_t step = day_duration(&r->day, span_from(words[0], 1));
 	fake_clock.wall += words[0].ptr[0] == '+' ? step : -step;
 }
 
 static void site_restart(struct replay *r, const struct span *words, size_t count)
 {
 	close_store(r);
-	pass(r, count ? read_duration(r, words[0]) : 0);
+	pass(r, count ? day_duration(&r->day, words[0]) : 0);
 	open_store(r);
 }
 
 static void site_reboot(struct replay *r, const struct span *words, size_t count)
 {
 	close_store(r);
-	pass(r, count ? read_duration(r, words[0]) : 0);
+	pass(r, count ? day_duration(&r->day, words[0]) : 0);
 	fake_clock.boot = 9000;
 	open_store(r);
 }
@@ -304,7 +231,7 @@ static void account_send(struct replay *r, struct span account, const struct spa
 	const struct act act = {
 		.account = account,
 		.apppass = r->apppass,
-		.recipients = read_count(r, words[0]),
+		.recipients = day_count(&r->day, words[0]),
 		.now = store_now(r->store),
 		.wall = fake_clock.wall,
 	};
@@ -324,7 +251,7 @@ static void account_send(struct replay *r, struct span account, const struct spa
 static void account_again(struct replay *r, struct span account, const struct span *words,
                           size_t count)
 {
-	int64_t least = count == 1 ? read_duration(r, words[0]) : INT64_MAX;
+	int64_t least = count == 1 ? day_duration(&r->day, words[0]) : INT64_MAX;
 	(void)account;
 	if (r->when < least || r->when > least + least / 30) {
 		FAIL(r, "%lld ms", (long long)r->when);
@@ -380,7 +307,7 @@ static void account_spent(struct replay *r, struct span account, const struct sp
 		FAIL(r, "%s, %zu limits", verdicts[verdict], view.limits.count);
 	}
 	for (size_t i = 0; i < count; i++) {
-		if (view.spent[i] != read_count(r, words[i])) {
+		if (view.spent[i] != day_count(&r->day, words[i])) {
 			FAIL(r, "%u spent of limit %zu", view.spent[i], i + 1);
 		}
 	}
@@ -423,7 +350,7 @@ static void account_allowed(struct replay *r, struct span account, const struct 
 	struct gate_view view;
 	assert_int_equal(gate_show(r->txn, &r->rules, account, store_now(r->store), &view),
 	                 GATE_ALLOW);
-	if (count != 1 || view.ticket_used != read_count(r, words[0])) {
+	if (count != 1 || view.ticket_used != day_count(&r->day, words[0])) {
 		FAIL(r, "%u used of its ticket", view.ticket_used);
 	}
 }
@@ -496,7 +423,7 @@ static void account_remove(struct replay *r, struct span account, const struct s
 	assert_int_equal(account_delete(r->txn, account), STORE_OK);
 }
 
-/* ---- a line ---- */
+/* ---- a step ---- */
 
 static const struct {
 	const char *name;
@@ -568,11 +495,12 @@ static void account_step(struct replay *r, const struct span *words, size_t coun
 }
 
 /* A time, or what happens, or both. */
-static void step(struct replay *r, const struct span *words, size_t count)
+static void step(void *context, const struct span *words, size_t count)
 {
+	struct replay *r = context;
 	char first = words[0].ptr[0];
 	if (first == '+') {
-		pass(r, read_duration(r, span_from(words[0], 1)));
+		pass(r, day_duration(&r->day, span_from(words[0], 1)));
 	} else if (first >= '0' && first <= '9') {
 		pass_until(r, words[0]);
 	}
@@ -587,92 +515,7 @@ static void step(struct replay *r, const struct span *words, size_t count)
 	}
 }
 
-static void repeat_block(struct replay *r, uint32_t times)
-{
-	if (r->depth == LOOPS_MAX || times == 0) {
-		FAIL(r, "nested too deeply, or no times");
-	}
-	r->loops[r->depth++] = (struct loop){ r->line, times };
-}
-
-static void repeat_end(struct replay *r)
-{
-	if (r->depth == 0) {
-		FAIL(r, "no repeat before this end");
-	}
-	struct loop *loop = &r->loops[r->depth - 1];
-	if (--loop->left) {
-		r->line = loop->line;
-	} else {
-		r->depth--;
-	}
-}
-
-static bool is_word(struct span word, const char *text)
-{
-	return span_eq(word, span_str(text));
-}
-
-static void run_words(struct replay *r, const struct span *words, size_t count)
-{
-	/* "10:00 repeat 6 ...": the time is of the first only. */
-	size_t at = count > 2 && is_word(words[1], "repeat") ? 1 : 0;
-	if (is_word(words[0], "end")) {
-		repeat_end(r);
-	} else if (!is_word(words[at], "repeat")) {
-		step(r, words, count);
-	} else if (count < at + 2) {
-		FAIL(r, "repeat how often?");
-	} else {
-		uint32_t times = read_count(r, words[at + 1]);
-		if (at) {
-			step(r, words, 1);
-		}
-		if (count == at + 2) {
-			repeat_block(r, times);
-		}
-		for (uint32_t i = 0; count > at + 2 && i < times; i++) {
-			step(r, words + at + 2, count - at - 2);
-		}
-	}
-}
-
-static void run_line(struct replay *r, struct span line)
-{
-	struct span words[WORDS_MAX];
-	size_t count = 0;
-	line = span_trim(span_first(line, span_find(line, '#')));
-	while (line.len && count < WORDS_MAX) {
-		words[count] = span_first(line, span_find(line, ' '));
-		line = span_trim(span_from(line, words[count].len));
-		count++;
-	}
-	if (line.len) {
-		FAIL(r, "too many words");
-	}
-	if (count) {
-		run_words(r, words, count);
-	}
-}
-
 /* ---- a day ---- */
-
-static void read_day(struct replay *r)
-{
-	FILE *file = fopen(r->path, "r");
-	assert_non_null(file);
-	buf_init(&r->text, 65536);
-	char *at = buf_reserve(&r->text, 65536);
-	assert_non_null(at);
-	buf_grow(&r->text, fread(at, 1, 65536, file));
-	fclose(file);
-	struct span rest = buf_span(&r->text);
-	while (rest.len) {
-		assert_true(r->count < LINES_MAX);
-		r->lines[r->count] = span_first(rest, span_find(rest, '\n'));
-		rest = span_from(rest, r->lines[r->count++].len + 1);
-	}
-}
 
 static void replay_day(void **state)
 {
@@ -680,24 +523,19 @@ static void replay_day(void **state)
 	struct replay *r = &replay;
 	char command[128];
 	memset(r, 0, sizeof *r);
-	r->path = *state;
+	r->day.path = *state;
 	fake_clock.boot = 20000;
 	fake_clock.wall = 1700000000000;
 	snprintf(r->dir, sizeof r->dir, "/tmp/gatepost-traffic-XXXXXX");
 	assert_non_null(mkdtemp(r->dir));
-	read_day(r);
+	day_read(&r->day);
 	open_store(r);
-	for (; r->line < r->count; r->line++) {
-		run_line(r, r->lines[r->line]);
-	}
-	if (r->depth) {
-		FAIL(r, "a repeat has no end");
-	}
+	day_run(&r->day, step, r);
 	close_store(r);
-	buf_done(&r->text);
+	day_done(&r->day);
 	snprintf(command, sizeof command, "rm -r %.63s", r->dir);
 	assert_int_equal(system(command), 0);
-	print_message("%s: %zu steps\n", r->path, r->steps);
+	print_message("%s: %zu steps\n", r->day.path, r->steps);
 }
 
 static int is_day(const struct dirent *entry)

@@ -231,6 +231,8 @@ static void who_may_answer(void **state)
 		{ "by a pattern", "kim@it.example.org", "", "", ORDERS_HUMAN, UNLOCK_DONE },
 		{ "by a name", "OPS", "", "", ORDERS_HUMAN, UNLOCK_DONE },
 		{ "un06 itself", "alice@example.org", "", "", ORDERS_HUMAN, UNLOCK_SELF },
+		{ "un06 itself, with a detail", "", "alice+work@example.org", "", ORDERS_HUMAN,
+		  UNLOCK_SELF },
 		{ "un06 itself, as the postmaster", "Alice@Example.ORG",
 		  "postmaster@example.org", "postmaster@example.org", ORDERS_HUMAN,
 		  UNLOCK_SELF },
@@ -346,7 +348,7 @@ static void each_order(void **state)
 		{ ORDER_UNREADABLE, true, UNLOCK_NO_WORD, false, 0, 3, "" },
 		{ ORDER_DISCARD, false, UNLOCK_DONE, true, 0, 0, "is deleted" },
 		{ ORDER_SPAM, true, UNLOCK_DONE, false, 0, 0, "stays suspended" },
-		{ ORDER_NO, true, UNLOCK_DONE, false, 0, 3, "" },
+		{ ORDER_NO, true, UNLOCK_DONE, false, 0, 3, "Nothing was changed" },
 	};
 	for (size_t i = 0; i < COUNT(rows); i++) {
 		anew(state);

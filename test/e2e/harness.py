@@ -2,6 +2,7 @@
 process is started here, on its own port and in its own folder, and ended by its pid."""
 import atexit
 import base64
+import itertools
 import json
 import os
 import pwd
@@ -33,10 +34,16 @@ def end_all():
             process.kill()
 
 
+# Below the range from which the kernel serves those that do not care; each worker of pytest-xdist has its own part.
+WORKERS = 8
+WORKER = int(re.sub(r"\D", "", os.environ.get("PYTEST_XDIST_WORKER", "")) or 0) % WORKERS
+ports = itertools.cycle(random.sample(range(20000 + WORKER, 32000, WORKERS), 12000 // WORKERS))
+
+
 def free_port():
-    """Below the range from which the kernel serves those that do not care."""
+    """None is given twice, unless all have been: who asks for one may be slow to listen."""
     while True:
-        port = random.randrange(20000, 32000)
+        port = next(ports)
         with socket.socket() as s:
             try:
                 s.bind(("127.0.0.1", port))

@@ -2,7 +2,6 @@
 import os
 import signal
 import socket
-import statistics
 import threading
 import time
 
@@ -10,7 +9,7 @@ import pytest
 
 from backends import Dovecot, Saslauthd, Sasldb, Slapd, Sqlite
 from harness import Gatepost, PASSWORD, message, plain, wait_until
-from raw import Raw, opened
+from raw import opened
 from scram import Scram
 from test_secrets import copies, forms
 
@@ -296,14 +295,13 @@ def test_au15_saslauthd(how, tmp_path, sink):
     with opened(daemon, user=None) as raw, opened(daemon, user=None) as other:
         for n in range(3):  # more than auth_failures: the session goes on
             raw.send("AUTH PLAIN %s\r\n" % plain("alice", PASSWORD))
-            times = []
-            while not raw_has(raw) and len(times) < 200:
-                began = time.monotonic()
+            served = 0  # before the answer to AUTH
+            while not raw_has(raw) and served < 90:
                 other.want("NOOP", "250")
-                times.append(time.monotonic() - began)
+                served += 1
                 time.sleep(0.005)
             assert raw.reply().startswith("454 4.7.0")
-            assert not times or statistics.median(times) < 0.05
+            assert served > 5 or how != "slow"
         raw.want("NOOP", "250")
     assert len(daemon.wait_log("event=auth-unavailable", 3)) == 3
     assert not daemon.events("event=auth-fail")
@@ -335,12 +333,12 @@ def test_au15_stopped(kind, site):
     here.back_end.signal(signal.SIGSTOP)
     with opened(here.daemon, user=None) as raw, opened(here.daemon, user=None) as other:
         raw.send("AUTH PLAIN %s\r\n" % plain("alice", PASSWORD))
-        times = []
-        for _ in range(50):
-            began = time.monotonic()
+        served = 0  # before the answer to AUTH
+        while not raw_has(raw) and served < 90:
             other.want("NOOP", "250")
-            times.append(time.monotonic() - began)
-        assert statistics.median(times) < 0.05
+            served += 1
+            time.sleep(0.005)
+        assert served > 5
         assert raw.reply().startswith("454 4.7.0")
     here.back_end.signal(signal.SIGCONT)
     wait_until(lambda: here.login("alice").startswith("235"), "a login again")

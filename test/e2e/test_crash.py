@@ -42,6 +42,7 @@ class Load:
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
     def stop(self):
+        assert self.process.poll() is None, "the clients have given up: what was killed was idle"
         self.process.terminate()
         out, err = self.process.communicate(timeout=300)
         assert out, err
@@ -50,11 +51,15 @@ class Load:
 
 # ---- kills, a function each: they return when the daemon is dead ----
 
+hits = collections.Counter()  # of the places, by a death at them
+
+
 def die_at(place, most):
     """By its own hand, at a place of the code."""
     def kill(daemon, dice):
         try:
             daemon.process.wait(10)
+            hits[place] += 1
         except subprocess.TimeoutExpired:
             pass  # so many were not reached in time: it is a random one then
         daemon.kill()
@@ -90,11 +95,13 @@ def die_in_upload(daemon, dice):
 
 
 die_anywhere.environment = die_in_upload.environment = lambda dice: {}
+PLACES = ("commit-before", "commit-after", "done-before", "done-after")
 KILLS = [
     (30, die_in_upload),
     (22, die_at("commit-before", 400)),
     (22, die_at("commit-after", 400)),
-    (14, die_at("done-before", 200)),
+    (7, die_at("done-before", 200)),
+    (7, die_at("done-after", 200)),
     (4, die_at("commit-before", 3)),
     (4, die_at("commit-after", 3)),
     (10, die_anywhere),
@@ -118,12 +125,35 @@ Got = collections.namedtuple("Got", "qid id recipients digest opened answered")
 GotOnce = collections.namedtuple("GotOnce", "life answered")
 
 
+def all_got(sink):
+    return [Got(f[0], f[1], f[5].split(","), f[4], int(f[6]), f[7] == "ok") for f in sink.journal()]
+
+
+def doubles(rows, deaths):
+    """How many a kill has caused, by the number of the life that it ended. A double has the same queue id and a kill
+    between the two, unless the sink kept its answer to itself."""
+    def life(got):
+        """Which one it came from: a connection is of one, and its mail may be written down after the kill."""
+        return bisect.bisect_left(deaths, got.opened)
+
+    ids, before, doubled = {}, {}, collections.Counter()
+    for got in sorted(rows, key=life):
+        assert ids.setdefault(got.id, got.qid) == got.qid, "%s has two queue ids" % (got,)
+        earlier = {before[got.id, r] for r in got.recipients if (got.id, r) in before}
+        before.update({(got.id, r): GotOnce(life(got), got.answered) for r in got.recipients})
+        for once in earlier:
+            if once.answered:
+                assert once.life < life(got), "%s was relayed before, and nobody was killed since" % (got,)
+                doubled[once.life] += 1
+    return doubled
+
+
 class Oracle:
     def __init__(self, loads, sink, deaths):
         self.sent, self.acked, self.refused = {}, set(), set()
         for load in loads:
             self.read(load.journal_path)
-        self.got = [Got(f[0], f[1], f[5].split(","), f[4], int(f[6]), f[7] == "ok") for f in sink.journal()]
+        self.got = all_got(sink)
         self.deaths = deaths
         self.doubled = collections.Counter()
 
@@ -154,21 +184,8 @@ class Oracle:
             assert got.digest == self.sent[got.id].digest, "%s is not what was sent" % (got,)
             assert got.id not in self.refused, "%s was refused and relayed" % (got,)
 
-    def life(self, got):
-        """Which life of the daemon it came from: a connection is of one, and its mail may be written down after the kill."""
-        return bisect.bisect_left(self.deaths, got.opened)
-
     def i5_doubles_were_in_flight(self):
-        """The same queue id, and a kill between the two; unless the sink kept its answer to itself."""
-        ids, before = {}, {}
-        for got in sorted(self.got, key=self.life):
-            assert ids.setdefault(got.id, got.qid) == got.qid, "%s has two queue ids" % (got,)
-            earlier = {before[got.id, r] for r in got.recipients if (got.id, r) in before}
-            before.update({(got.id, r): GotOnce(self.life(got), got.answered) for r in got.recipients})
-            for once in earlier:
-                if once.answered:
-                    assert once.life < self.life(got), "%s was relayed before, and nobody was killed since" % (got,)
-                    self.doubled[once.life] += 1
+        self.doubled = doubles(self.got, self.deaths)
 
     def charges(self):
         """Lower bound, upper bound, and what the sink has, of each account."""
@@ -288,6 +305,9 @@ def judge(loop, oracle, charged, kills):
         assert sweep["damaged"] == "0" and sweep["mended"] == "0", sweep
     assert loop.sweeps.all[-1]["entries"] == "0"
     assert len(loop.deaths) >= kills
+    assert len(oracle.acked) > len(loop.deaths), "that was no load"
+    if kills >= 100:
+        assert all(hits[place] for place in PLACES), "never died at one of them: %s" % hits
     assert max(oracle.doubled.values(), default=0) <= IN_FLIGHT
     for account, (least, most, there) in oracle.charges().items():
         for spent in charged[account]:
@@ -296,10 +316,10 @@ def judge(loop, oracle, charged, kills):
 
 
 def summary(loop, oracle, charged, totals):
-    return ("crash: %d kills (%d with staged bodies), %d messages sent, %d answered 250, %d refused, %d in flight at a "
+    return ("crash: %d kills (%d with staged bodies; at %s), %d messages sent, %d answered 250, %d refused, %d in flight at a "
             "kill of which %d were queued, %d doubled (at most %d a kill); %d recipients charged; restart to accept %.2f s, at most %.2f s; "
             "clients %s" % (
-                len(loop.deaths), loop.uploads, len(oracle.sent), len(oracle.acked), len(oracle.refused),
+                len(loop.deaths), loop.uploads, dict(hits), len(oracle.sent), len(oracle.acked), len(oracle.refused),
                 len(oracle.unknown()), len(oracle.unknown() & {got.id for got in oracle.got}), sum(oracle.doubled.values()),
                 max(oracle.doubled.values(), default=0),
                 sum(spent[0] for spent in charged.values()), sum(loop.restarts) / len(loop.restarts), max(loop.restarts),
@@ -312,6 +332,7 @@ def summary(loop, oracle, charged, totals):
 ])
 def test_crash(tmp_path, capsys, kills, uploads):
     seed = random.randrange(1 << 32)
+    hits.clear()
     with capsys.disabled():
         print("crash: seed %d" % seed)
     loop, oracle, charged, totals = crash(tmp_path, kills, uploads, seed)

@@ -210,6 +210,9 @@ def test_files_that_are_none(daemon, tmp_path):
         done = daemon.ctl("account", "import", "shadow", str(tmp_path / name), check=False)
         assert done.returncode == code and name in done.stderr, done
     path = write(tmp_path, ["alice:{PLAIN}x"])
+    for domain in ((), ("",), ("ex ample",), ("@example.net",)):
+        done = daemon.ctl("account", "import", "passwd-file", path, "--domain", *domain, check=False)
+        assert done.returncode == 1 and '--domain "%s": no domain' % "".join(domain) in done.stderr
     done = daemon.ctl("account", "import", "passwd-file", path, "--repalce", check=False)
     assert done.returncode == 1 and os.path.exists(path)
     with pytest.raises(smtplib.SMTPAuthenticationError):

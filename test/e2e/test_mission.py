@@ -181,3 +181,59 @@ def test_held_mail_through_submission(mission):
     wait_until(lambda: mission.count("\nSubject: mission held") == 5, "released mail", 120)
     ids = gatepost.ctl("relayed", "alice", "--ids").split()
     assert len(ids) == 5 and all(i in mission.postfix.log() for i in ids)
+
+
+WORDS = [  # what the answer says, suspended afterwards, held mail afterwards
+    ("unlock", "UNLOCK", False, 0), ("yes", "Yes!", False, 0), ("nothing", "", False, 0), ("keep", "KEEP", False, 1),
+    ("other", "Thank you, I call him.", False, 1), ("discard", "DISCARD", False, 0), ("spam", "Spam", True, 0),
+    ("no", "NO", True, 1),
+]
+
+
+def test_every_word(mission):
+    """Each word by both ways, through Postfix in a case that a gateway has changed; wrong answers before it change nothing.
+    A kill between all steps."""
+    gatepost = mission.gatepost
+    users = {"%s-%s" % (name, way): (way, *row) for name, *row in WORDS for way in ("mta", "submission")}
+    gatepost.account(*users)
+    mission.postfix.stop()
+    for user in users:
+        client = gatepost.client(user + "@example.org")
+        client.sendmail(user + "@example.org", ["x@example.net"], message("words " + user, sender=user + "@example.org"))
+        client.close()
+        gatepost.ctl("account", "suspend", user)
+    mission.kill()
+    mission.postfix.start()
+    notices = {re.search(r"account (\S+)@", n.get_content()).group(1): n for n in mission.wait("Suspended", len(users))}
+
+    def state(user):
+        account = user + "@example.org"
+        return (gatepost.ctl("account", "show", account, rows=True)[0]["standing"] == "suspended",
+                len([e for e in gatepost.queue() if e["account"] == account]))
+
+    for user, (way, word, suspended, held) in users.items():
+        address = reply_to(notices[user])
+        wrong = re.sub(r"(.)@", lambda m: ("b" if m.group(1) == "a" else "a") + "@", address)
+        before = mission.answers()
+        mission.through_postfix(wrong, text="UNLOCK\r\n")
+        mission.through_postfix(address, sender="eve@example.com", text="UNLOCK\r\n")
+        bob = gatepost.client("bob@example.org")  # who says that he is the postmaster
+        bob.sendmail("bob@example.org", [address], message("Re: it", "UNLOCK\n", sender=POSTMASTER))
+        bob.close()
+        wait_until(lambda: mission.answers() == before + 3, "three answers")
+        assert state(user) == (True, 1), user
+        mission.kill()
+        if way == "mta":
+            mission.through_postfix(address.upper(), text=word + "\r\n\r\n> Reply with a word\r\n")
+        else:
+            jane = gatepost.client("jane@example.org")
+            jane.sendmail("jane@example.org", [address], message("Re: it", word + "\n", sender="jane@example.org"))
+            jane.close()
+        wait_until(lambda: mission.answers() == before + 4, "the answer to the notice about " + user)
+        mission.kill()
+        wait_until(lambda: state(user) == (suspended, held), "the end that %s asks for" % user)
+    for user, (_, _, suspended, held) in users.items():
+        released = not suspended and not held and "discard" not in user
+        # a kill between Postfix's 250 and our record of it sends once more
+        wait_until(lambda: (mission.count("Subject: words %s\n" % user) > 0) == released, "what was held of " + user)
+    assert len(mission.of("Suspended")) == len(users)

@@ -6,19 +6,12 @@ import time
 
 import pytest
 
-from harness import Gatepost, PASSWORD, Sink, free_port
+from harness import Gatepost, PASSWORD, free_port
 from raw import Raw, b64
 from test_fail2ban import found
 
 SETTINGS = 'postmaster = { "postmaster@example.org" }\nconnections_per_network = 1000\nconnections = 1000\n'
 OWNER = "127.0.0.1"
-
-
-@pytest.fixture
-def sink(tmp_path):
-    sink = Sink(tmp_path).start()
-    yield sink
-    sink.stop()
 
 
 @pytest.fixture
@@ -177,6 +170,18 @@ def test_a_block_ends_sessions(daemon):
     daemon.ctl("screen", "add", "127.9.1.0/24", "1h")
     assert working.reply().startswith("421 4.7.0") and working.closed()
     other.want("NOOP", "250")
+
+
+def test_a_blocked_address_keeps_its_owners(daemon):
+    shared = "127.9.3.1"  # one address, many people behind it
+    assert attempt(daemon, shared, "alice", PASSWORD).startswith("235")
+    attempts(daemon, [(shared, "carol", "guess %d" % n) for n in range(25)])
+    assert [row["network"] for row in daemon.ctl("screen", "list", rows=True)] == [shared]
+    assert attempt(daemon, shared, "bob", PASSWORD).startswith("454 4.7.0")
+    assert attempt(daemon, shared, "alice", PASSWORD).startswith("235")
+    assert daemon.events('event=auth-guarded .* reason="the address is shut out" user="bob@example.org"')
+    daemon.ctl("screen", "add", shared, "1h")
+    assert connect(daemon, shared) is None
 
 
 @pytest.mark.parametrize("words", [("10.0.0.1/8",), ("nonsense",), ("10.0.0.0/8", "0h"), ("10.0.0.0/8", "1x"), ("10.0.0.0/8", "h"),

@@ -83,6 +83,12 @@ def test_au17_no_copy_stays_in_memory(daemon):
     assert not any(found.values()), found
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root reads another's memory")
+def test_au17_an_app_password_is_shown_and_gone(daemon):
+    secret = daemon.ctl("account", "token", "add", "alice", "scanner", rows=True)[0]["secret"]
+    assert copies(daemon.process, [secret.encode()])[secret.encode()] == 0
+
+
 def test_au17_the_search_finds_what_is_there(daemon):
     """The account's own name is in memory: it is the search that works."""
     with opened(daemon, user=None) as raw:

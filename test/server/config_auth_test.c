@@ -39,6 +39,9 @@ static void what_is_refused(void **state)
 		  ":6: ldap_password_file: \"/dev/null\": has no secret in its first line" },
 		{ LDAP "ldap_password_file = /tmp",
 		  ":6: ldap_password_file: \"/tmp\": Is a directory" },
+		{ LDAP "ldap_password_file = /dev/zero",
+		  ":6: ldap_password_file: \"/dev/zero\": is too large" },
+		{ "login_map = /dev/zero", ":3: login_map: \"/dev/zero\": is too large" },
 		{ LDAP "ldap_filter = \"(uid=%x)\"",
 		  ":6: ldap_filter: knows %u, %n and %d, and %% for a %" },
 		{ "login_map = /nonexistent",
@@ -118,6 +121,15 @@ static void files_are_read(void **state)
 	assert_string_equal(config->backend.ldap.account, "mail");
 	assert_string_equal(config->backend.domain, "example.org");
 	assert_true(config->map.fold_details);
+
+	/* Changed in place: as good as another file. */
+	char keys[64];
+	write_file(name, "another\n");
+	struct config *next = must_load(text);
+	assert_true(config_needs_restart(config, next, keys, sizeof keys));
+	assert_string_equal(keys, "ldap_password_file");
+	assert_false(config_needs_restart(next, next, keys, sizeof keys));
+	config_unref(next);
 	config_unref(config);
 
 	write_file(name, "EXAMPLE\\* *@example.org\nroot admin\n");

@@ -333,6 +333,11 @@ static void what_needs_a_restart(void **state)
 		{ "domain = b.c mechanisms = PLAIN", "domain, mechanisms" },
 		{ "auth = dovecot auth_socket = /s auth_timeout = 9s",
 		  "auth, auth_socket, auth_timeout" },
+		{ "sql_password_file = /etc/debian_version ldap_password_file = "
+		  "/etc/debian_version "
+		  "oauth_secret_file = /etc/debian_version",
+		  "sql_password_file, ldap_password_file, oauth_secret_file" },
+		{ "auth_realms = yes", "auth_realms" },
 		{ "workers = 2", "workers" },
 		{ "user = mail control = /c data_dir = /d", "data_dir, control, user" },
 		{ "tls { key = /k }", "" },
@@ -350,6 +355,16 @@ static void what_needs_a_restart(void **state)
 		config_unref(new);
 	}
 	config_unref(old);
+}
+
+static void external_sessions_end(void **state)
+{
+	(void)state;
+	const int64_t hour = 3600 * (int64_t)1000;
+	assert_false(config_external_is_over(0, 0));
+	assert_false(config_external_is_over(hour - 1, 99));
+	assert_true(config_external_is_over(hour, 0));
+	assert_true(config_external_is_over(0, 100));
 }
 
 static void references(void **state)
@@ -479,11 +494,17 @@ static void the_manual(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(the_public_file),   cmocka_unit_test(the_defaults),
-		cmocka_unit_test(what_is_taken),     cmocka_unit_test(who_is_a_peer),
-		cmocka_unit_test(what_is_warned_of), cmocka_unit_test(what_needs_a_restart),
-		cmocka_unit_test(references),        cmocka_unit_test(mutations),
-		cmocka_unit_test(the_sample),        cmocka_unit_test(the_manual),
+		cmocka_unit_test(the_public_file),
+		cmocka_unit_test(the_defaults),
+		cmocka_unit_test(what_is_taken),
+		cmocka_unit_test(who_is_a_peer),
+		cmocka_unit_test(what_is_warned_of),
+		cmocka_unit_test(what_needs_a_restart),
+		cmocka_unit_test(external_sessions_end),
+		cmocka_unit_test(references),
+		cmocka_unit_test(mutations),
+		cmocka_unit_test(the_sample),
+		cmocka_unit_test(the_manual),
 	};
 	return cmocka_run_group_tests(tests, make_path, remove_path);
 }

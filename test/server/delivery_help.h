@@ -57,6 +57,16 @@ static inline struct config *make_config(unsigned port)
 	return config;
 }
 
+/* As a reload does: threads may be reading the one that is there. */
+static inline void swap_config(struct config *config)
+{
+	pthread_mutex_lock(&bench->server.lock);
+	struct config *old = bench->server.config;
+	bench->server.config = bench->config = config;
+	pthread_mutex_unlock(&bench->server.lock);
+	config_unref(old);
+}
+
 static inline void start(void)
 {
 	struct error error = { "" };

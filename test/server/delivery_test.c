@@ -266,7 +266,7 @@ static void test_back(void **state)
 	start();
 	wait_for_down();
 	assert_int_equal(queued(), 4);
-	bench->config->retry[0] = 1000;
+	swap_config(make_config(bench->fake.port)); /* a second again */
 	struct put fresh = put_of("a@x.org", "Subject: probe\r\n\r\n");
 	commit_put(&fresh);
 	hand_over(&fresh, true);
@@ -346,12 +346,7 @@ static void test_reload(void **state)
 		hand_over(&put, true);
 		wait_for_queue(0);
 		if (i == 0) {
-			struct config *config = make_config(other.port);
-			pthread_mutex_lock(&bench->server.lock);
-			struct config *old = bench->server.config;
-			bench->server.config = bench->config = config;
-			pthread_mutex_unlock(&bench->server.lock);
-			config_unref(old);
+			swap_config(make_config(other.port));
 			delivery_reload(bench->server.delivery);
 		}
 	}

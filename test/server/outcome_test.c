@@ -361,7 +361,8 @@ static void test_job(void **state)
 	assert_int_equal(count_rows(place->store, STORE_BODY), 0);
 }
 
-/* What answers make of a notice: as of any mail, but nobody is told of a failure. */
+/* What answers make of a notice: nobody is told of a failure, so a refused one is tried again.
+ */
 static void test_notice(void **state)
 {
 	(void)state;
@@ -374,8 +375,8 @@ static void test_notice(void **state)
 	} rows[] = {
 		{ OUTCOME_MAIL, "PP", "250 250", "SS", RETRY_1 },
 		{ OUTCOME_MAIL, "PP", "250 451", "SP", RETRY_1 },
-		{ OUTCOME_MAIL, "PP", "550 451", "RP", RETRY_1 },
-		{ OUTCOME_MAIL, "PP", "550 554", "RR", RETRY_1 },
+		{ OUTCOME_MAIL, "PP", "550 451", "PP", RETRY_1 },
+		{ OUTCOME_MAIL, "PP", "550 250", "PS", RETRY_1 },
 		{ OUTCOME_MAIL, "PP", "0 0", "PP", RETRY_1 },
 		{ OUTCOME_EXPIRE, "SP", "", "SR", DUE_NOW },
 		{ OUTCOME_GIVE_UP, "SPP", "", "SRR", DUE_NOW },
@@ -495,7 +496,7 @@ static int64_t notified_at(struct store_txn *txn, uint64_t number)
 	return incident.notified_at;
 }
 
-/* In the commit in which somebody's copy is taken, the incident's notice is delivered. */
+/* In the commit in which the last copy is taken, the incident's notice is delivered. */
 static void test_notice_job(void **state)
 {
 	static const struct {
@@ -507,7 +508,8 @@ static void test_notice_job(void **state)
 		{ QUEUE_NOTICE_SUSPENDED, "550 554", 0 },
 		{ QUEUE_NOTICE_ENDED, "250 250", 0 },
 		{ QUEUE_NOTICE_IGNORED, "250 250", 0 },
-		{ QUEUE_NOTICE_SUSPENDED, "451 250", 5000 },
+		{ QUEUE_NOTICE_SUSPENDED, "451 250", 0 },
+		{ QUEUE_NOTICE_SUSPENDED, "250 250", 5000 },
 		{ QUEUE_NOTICE_SUSPENDED, "250 250", 5000 }, /* the first time counts */
 	};
 	struct place *place = *state;
@@ -526,7 +528,7 @@ static void test_notice_job(void **state)
 		outcome.nresults = results_of(rows[i].codes, results);
 		outcome_prepare(&outcome);
 		assert_int_equal(queue_put(txn, &entry), STORE_OK);
-		outcome.job.run(&outcome.job, txn, 5000 + (i == 5));
+		outcome.job.run(&outcome.job, txn, 5000 + (i == 6));
 		assert_int_equal(notified_at(txn, 17), rows[i].notified_at);
 	}
 	assert_int_equal(count_journal(txn), 0);

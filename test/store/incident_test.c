@@ -21,6 +21,7 @@ static struct incident full(uint64_t number)
 		.reply_off = true,
 		.notified_at = 5,
 		.undelivered = true,
+		.alarmed = true,
 		.complained_at = 6,
 		.reminders = UINT32_MAX,
 		.warned_at = 7,
@@ -56,6 +57,7 @@ static void assert_incident(const struct incident *have, const struct incident *
 	assert_int_equal(have->reply_off, want->reply_off);
 	assert_int_equal(have->notified_at, want->notified_at);
 	assert_int_equal(have->undelivered, want->undelivered);
+	assert_int_equal(have->alarmed, want->alarmed);
 	assert_int_equal(have->complained_at, want->complained_at);
 	assert_int_equal(have->reminders, want->reminders);
 	assert_int_equal(have->warned_at, want->warned_at);
@@ -221,7 +223,7 @@ static void an_older_row(void **state)
 	incident_put(txn, &want);
 	size_t len = copy_row(txn, 2, row, sizeof row);
 	row[0] = 1;
-	row[3] = 3;
+	row[3] = 7;
 	store_put(txn, STORE_INCIDENT, key_span(&at), span_of(row, len - 5 - 8));
 	arena_init(&arena, 1 << 20);
 	want.reminders = 0;
@@ -244,7 +246,7 @@ static void damaged_rows(void **state)
 		{ 1, INCIDENT_ENDED + 1 },
 		{ 2, INCIDENT_DISCARD + 1 },
 		{ 2, (char)0xff },
-		{ 3, 8 },
+		{ 3, 16 },
 	};
 	struct place *place = *state;
 	struct store_txn *txn = writing(place->store);
