@@ -4,7 +4,7 @@ import time
 import pytest
 
 from harness import message, wait_until
-from test_suspension import POSTMASTER, Site, reply_to
+from suspension import POSTMASTER, Site, reply_to
 
 DAY = 24 * 3600 * 1000
 
