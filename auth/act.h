@@ -35,13 +35,15 @@ struct act_past {
 };
 
 struct act {
-	struct span account;     /* canonical */
-	struct span apppass;     /* by which of its app passwords; empty: none */
-	uint32_t recipients;     /* each once */
-	const uint64_t *contact; /* their digests (familiar_contact), in any order; NULL: not
-	                            told, then none of them is a stranger */
-	uint32_t members;        /* of lists among them, beyond the one recipient each */
-	uint32_t traps;          /* recipients that the admin planted */
+	struct span account; /* canonical */
+	struct span apppass; /* by which of its app passwords; empty: none */
+	uint32_t recipients; /* each once */
+	/* Digests (familiar_contact) of those that familiar_look has not counted in `past`
+	 * yet, in any order; of recipients that are not told none is a stranger. */
+	const uint64_t *contact;
+	size_t ncontacts;
+	uint32_t members; /* of lists among them, beyond the one recipient each */
+	uint32_t traps;   /* recipients that the admin planted */
 	struct origin origin;
 	struct span client;  /* the client's address, text */
 	struct span subject; /* as in the header, may be empty or anything */

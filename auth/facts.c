@@ -220,9 +220,41 @@ bool facts_unpack(struct span row, struct facts *facts_out)
 	return true;
 }
 
+bool bill_is_strange(const struct bill *bill)
+{
+	return bill->strangers || tariff_is_strange(&bill->tariff, &bill->lines);
+}
+
 /* ---- a bill: numbers, facts, then fields ---- */
 
-#define BILL_APPPASS 1
+#define BILL_APPPASS   1
+#define BILL_STRANGERS 2
+#define BILL_LINES     3
+#define LINES_MAX      256
+
+/* Pairs of count and price, in the order of the table. */
+static void pack_lines(const struct bill *bill, struct buf *out)
+{
+	struct buf lines = { .cap = LINES_MAX };
+	for (size_t i = 0; i < TARIFF_ROWS; i++) {
+		pack_varint(&lines, bill->lines.count[i]);
+		pack_varint(&lines, bill->tariff.price[i]);
+	}
+	pack_field(out, BILL_LINES, buf_span(&lines));
+	out->failed = out->failed || lines.failed;
+	buf_done(&lines);
+}
+
+/* Of another version they are fewer, or more. */
+static bool unpack_lines(struct span field, struct bill *bill)
+{
+	struct unpacker in = unpack_from(field);
+	for (size_t i = 0; i < TARIFF_ROWS && !in.bad && in.rest.len; i++) {
+		bill->lines.count[i] = unpack_count(&in);
+		bill->tariff.price[i] = unpack_count(&in);
+	}
+	return !in.bad;
+}
 
 void bill_pack(const struct bill *bill, struct buf *out)
 {
@@ -234,6 +266,10 @@ void bill_pack(const struct bill *bill, struct buf *out)
 	if (bill->apppass[0]) {
 		pack_field(out, BILL_APPPASS, span_str(bill->apppass));
 	}
+	if (bill->strangers) {
+		pack_field(out, BILL_STRANGERS, SPAN_LIT("\1"));
+	}
+	pack_lines(bill, out);
 }
 
 /* Fields of a newer version are passed over. */
@@ -244,6 +280,10 @@ static void unpack_fields(struct unpacker *in, struct bill *bill)
 	while (unpack_field(in, &tag, &field)) {
 		if (tag == BILL_APPPASS) {
 			take_text(in, field, bill->apppass, FACTS_APPPASS_MAX);
+		} else if (tag == BILL_STRANGERS) {
+			bill->strangers = true;
+		} else if (tag == BILL_LINES) {
+			in->bad = in->bad || !unpack_lines(field, bill);
 		}
 	}
 }

@@ -8,6 +8,7 @@
 
 #include "auth/act.h"
 #include "auth/budget.h"
+#include "auth/tariff.h"
 
 #define FACTS_NETWORKS    6
 #define FACTS_SUBJECTS    4
@@ -39,12 +40,18 @@ bool facts_unpack(struct span row, struct facts *facts_out);
 
 /* The bill of a suspension: why, and the facts as they were. */
 struct bill {
-	struct budget_limit limit;           /* that did not fit; window 0: by hand */
-	uint32_t spent;                      /* of it, before */
-	uint32_t asked;                      /* recipients of the act that broke it */
+	struct budget_limit limit; /* that did not fit; window 0: by hand */
+	uint32_t spent;            /* of it, before */
+	uint32_t asked;            /* recipients of the act that broke it */
+	bool strangers;            /* the limit is one of strangers, not of tokens */
+	struct tariff_bill lines;  /* what was charged within its window, this act included; of
+	                              the recipients themselves only this act's */
+	struct tariff tariff;      /* at these prices */
 	char apppass[FACTS_APPPASS_MAX + 1]; /* by which app password; "": by none */
 	struct facts facts;
 };
+/* Is there a price in it that only a strange network has? Then held mail may be a thief's. */
+bool bill_is_strange(const struct bill *bill);
 void bill_pack(const struct bill *bill, struct buf *out);
 /* One of before there were app passwords names none. */
 bool bill_unpack(struct span row, struct bill *bill_out);

@@ -41,157 +41,33 @@ enum gate_verdict gate_login(struct store_txn *txn, struct span account, struct 
 	return incident ? GATE_SUSPENDED : GATE_ALLOW;
 }
 
-/* ---- the site: how many suspensions lately ---- */
-
-struct site {
-	struct budget budget; /* fitted to suspend_max: a suspension takes a token */
-	struct gate_marks marks;
-	struct ledger ledger;
-};
-
-static bool read_site(struct store_txn *txn, const struct gate_rules *rules, int64_t now,
-                      struct site *site)
-{
-	bool can = ledger_get(txn, KEY_SITE_LEDGER, &site->ledger) == STORE_OK &&
-	           budget_unpack(site->ledger.budget, &site->budget) &&
-	           gate_marks_unpack(site->ledger.marks, &site->marks);
-	if (can) {
-		budget_fit(&site->budget, &rules->suspend_max, now);
-	}
-	return can;
-}
-
-/* An empty row would be a refund. */
-static enum store_result put_ledger(struct store_txn *txn, struct span name,
-                                    const struct budget *budget, const struct gate_marks *marks,
-                                    struct ledger *ledger)
-{
-	struct buf rings = { .cap = GATE_BUDGET_MAX }, packed = { .cap = GATE_MARKS_MAX };
-	budget_pack(budget, &rings);
-	gate_marks_pack(marks, &packed);
-	ledger->budget = buf_span(&rings);
-	ledger->marks = buf_span(&packed);
-	enum store_result result = rings.failed || packed.failed
-	                               ? store_txn_fail(txn, STORE_FAILED)
-	                               : ledger_put(txn, name, ledger);
-	buf_done(&rings);
-	buf_done(&packed);
-	return result;
-}
-
 /* ---- judging ---- */
 
-/* What the judge found. */
-struct finding {
-	struct gate_books books;
-	enum gate_edge edge;
-	enum gate_course course;
-	bool crowd;       /* it is held because so many others are suspended */
-	uint32_t allowed; /* of its recipients, by its ticket */
-	uint32_t price;   /* of the others */
-	enum gate_verdict verdict;
-};
-
-/* Nobody is suspended, and no mail kept, where nobody would hear of it. */
-static enum gate_course course_of(const struct gate_rules *rules, enum gate_action action)
-{
-	bool heard = rules->suspend.npostmaster > 0 || action == GATE_ACTION_DEFER;
-	return heard ? (enum gate_course)action : GATE_COURSE_REFUSE;
-}
-
-static enum gate_edge edge_of(const struct finding *f, int64_t now)
-{
-	const struct gate_books *books = &f->books;
-	enum gate_edge edge = books->exempt ? GATE_EDGE_WITHIN
-	                                    : gate_limit_edge(&books->budget, &books->limits,
-	                                                      f->price, now);
-	bool again = edge == GATE_EDGE_NEVER && gate_marks_is_again(&books->marks, now);
-	return again ? GATE_EDGE_AGAIN : edge;
-}
-
-/* One event that hits a whole company must not lock a hundred people. */
-static bool look_around(struct store_txn *txn, const struct gate_rules *rules, int64_t now,
-                        struct finding *f)
-{
-	struct site site;
-	if (gate_limit_verdict(f->edge, f->course) != GATE_TRIPPED) {
-		return true;
-	}
-	if (!read_site(txn, rules, now, &site)) {
-		return false;
-	}
-	f->crowd = budget_ask(&site.budget, &rules->suspend_max, 1, now) != BUDGET_FITS;
-	f->course = f->crowd ? GATE_COURSE_HOLD : f->course;
-	return true;
-}
-
-static bool is_taken(enum gate_verdict verdict)
-{
-	return verdict == GATE_ALLOW || verdict == GATE_HOLD;
-}
-
-/* Both budgets are asked: what could never fit one of them is a mistake, no theft. */
-static enum gate_verdict ask(struct store_txn *txn, const struct gate_rules *rules,
-                             const struct act *act, struct finding *f)
-{
-	const struct gate_books *books = &f->books;
-	const struct gate_extra *extra = &books->extra;
-	f->allowed = books->exempt ? 0
-	                           : gate_ticket_part(&books->ticket, &books->marks,
-	                                              act->recipients, act->now);
-	f->price = act->recipients - f->allowed;
-	f->edge = edge_of(f, act->now);
-	f->course = course_of(rules, books->action);
-	enum budget_verdict part = extra->limits.count
-	                               ? budget_ask(&extra->budget, &extra->limits,
-	                                            act->recipients, act->now)
-	                               : BUDGET_FITS;
-	if (part == BUDGET_NEVER && f->edge < GATE_EDGE_NEVER) {
-		return GATE_NEVER;
-	}
-	if (!look_around(txn, rules, act->now, f)) {
-		return GATE_BROKEN;
-	}
-	enum gate_verdict verdict = gate_limit_verdict(f->edge, f->course);
-	return part == BUDGET_SPENT && is_taken(verdict) ? GATE_SPENT : verdict;
-}
-
-static enum gate_verdict judge(struct store_txn *txn, const struct gate_rules *rules,
-                               const struct act *act, struct finding *f)
-{
-	f->crowd = false;
-	f->verdict = gate_books_read_act(txn, rules, act, &f->books);
-	if (f->verdict == GATE_ALLOW) {
-		f->verdict = f->books.standing.state == STANDING_SUSPENDED
-		                 ? GATE_SUSPENDED
-		                 : ask(txn, rules, act, f);
-	}
-	return f->verdict;
-}
-
 enum gate_verdict gate_recipient(struct store_txn *txn, const struct gate_rules *rules,
-                                 const struct act *act)
+                                 struct act *act)
 {
-	struct finding f;
-	return judge(txn, rules, act, &f);
+	struct gate_finding f;
+	enum gate_verdict verdict = gate_judge(txn, rules, act, &f);
+	act->past = f.act.past;
+	return verdict;
 }
 
 int64_t gate_when(struct store_txn *txn, const struct gate_rules *rules, const struct act *act)
 {
-	struct finding f;
-	return judge(txn, rules, act, &f) == GATE_DEFER
+	struct gate_finding f;
+	return gate_judge(txn, rules, act, &f) == GATE_DEFER
 	           ? budget_when(&f.books.budget, &f.books.limits, f.price, act->now)
 	           : act->now;
 }
 
-/* ---- notices: one a day ---- */
+/* ---- news: one of a kind a day ---- */
 
 static enum store_result put_notice(struct store_txn *txn, const struct gate_rules *rules,
-                                    const struct act *act, const char *word,
+                                    const struct act *act, enum gate_news news,
                                     const struct budget_limit *limit)
 {
 	struct buf note = { .cap = 1024 };
-	buf_printf(&note, "%s\n%.*s, at ", word, SPAN_ARG(act->account));
+	buf_printf(&note, "%s\n%.*s, at ", gate_news_word(news), SPAN_ARG(act->account));
 	budget_limit_write(limit, &note);
 	enum store_result result = note.failed ? store_txn_fail(txn, STORE_FAILED)
 	                                       : suspend_put_notice(
@@ -201,36 +77,58 @@ static enum store_result put_notice(struct store_txn *txn, const struct gate_rul
 	return result;
 }
 
-static enum store_result tell_crowd(struct store_txn *txn, const struct gate_rules *rules,
-                                    const struct act *act)
-{
-	struct site site;
-	if (!read_site(txn, rules, act->now, &site)) {
-		return store_txn_fail(txn, STORE_DAMAGED);
-	}
-	if (!gate_marks_may_tell(&site.marks, act->now)) {
-		return STORE_OK;
-	}
-	enum store_result result = put_ledger(txn, KEY_SITE_LEDGER, &site.budget, &site.marks,
-	                                      &site.ledger);
-	return result == STORE_OK ? put_notice(txn, rules, act, GATE_NOTICE_CROWD,
-	                                       &rules->suspend_max.limit[0])
-	                          : result;
-}
-
 #define EXEMPT_ALARM 10 /* times its first limit */
 
-/* Of what is the account's own to be told today? NULL: nothing. After the charge. */
-static const char *news(struct finding *f, int64_t now)
+static bool sends_very_much(const struct gate_books *books, int64_t now)
 {
-	struct gate_books *books = &f->books;
 	const struct budget_limit *first = books->limits.limit;
-	bool much = books->exempt && books->limits.count &&
-	            budget_spent(&books->budget.ring[0], now) >
-	                (uint64_t)EXEMPT_ALARM * first->tokens;
-	bool held = f->edge != GATE_EDGE_WITHIN && !f->crowd;
-	const char *word = much ? GATE_NOTICE_EXEMPT : held ? GATE_NOTICE_HELD : NULL;
-	return word && gate_marks_may_tell(&books->marks, now) ? word : NULL;
+	return books->exempt && books->limits.count &&
+	       budget_spent(&books->budget.ring[0], now) >
+	           (uint64_t)EXEMPT_ALARM * first->tokens;
+}
+
+/* What of the account is news, if it was not told today; after the charge. */
+static bool has_news(struct gate_finding *f, int64_t dwell, const struct gate_rules *rules,
+                     enum gate_news *news_out)
+{
+	static const enum gate_news held[] = {
+		[GATE_REASON_BUDGET] = GATE_NEWS_HELD,
+		[GATE_REASON_STRANGERS] = GATE_NEWS_STRANGERS,
+		[GATE_REASON_PROVOKED] = GATE_NEWS_PROVOKED,
+		[GATE_REASON_SITE] = GATE_NEWS_COUNT, /* of the site */
+		[GATE_REASON_CROWD] = GATE_NEWS_COUNT,
+	};
+	bool waits = dwell > rules->dwell.most;
+	enum gate_news news = f->verdict == GATE_HOLD                  ? held[f->reason]
+	                      : waits                                  ? GATE_NEWS_WAITS
+	                      : sends_very_much(&f->books, f->act.now) ? GATE_NEWS_EXEMPT
+	                                                               : GATE_NEWS_COUNT;
+	*news_out = news;
+	return news != GATE_NEWS_COUNT &&
+	       gate_marks_may_tell(&f->books.marks, news, f->act.now);
+}
+
+/* Of the site, when that is why it is held. */
+static enum store_result tell_site(struct store_txn *txn, const struct gate_rules *rules,
+                                   const struct gate_finding *f)
+{
+	bool held = f->verdict == GATE_HOLD;
+	if (held && f->reason == GATE_REASON_CROWD) {
+		return gate_site_tell(txn, rules, KEY_SITE_LEDGER, GATE_NEWS_CROWD, &f->act,
+		                      rules->suspend_max.limit);
+	}
+	return held && f->reason == GATE_REASON_SITE
+	           ? gate_site_tell(txn, rules, KEY_SITE_STRANGERS, GATE_NEWS_SITE, &f->act,
+	                            rules->site_strangers.limit)
+	           : STORE_OK;
+}
+
+/* The limit that the news is about. */
+static const struct budget_limit *limit_of(const struct gate_rules *rules,
+                                           const struct gate_finding *f)
+{
+	return f->reason == GATE_REASON_STRANGERS ? rules->stranger_limits.limit
+	                                          : f->books.limits.limit;
 }
 
 /* ---- charging ---- */
@@ -243,147 +141,209 @@ static void note(struct gate_books *books, const struct act *act)
 	           limited ? books->limits.limit[0].window : 0);
 }
 
-static enum store_result put_account(struct store_txn *txn, const struct act *act,
-                                     struct gate_books *books)
-{
-	struct buf facts = { .cap = GATE_FACTS_MAX };
-	facts_pack(&books->facts, &facts);
-	books->ledger.facts = buf_span(&facts);
-	enum store_result result = facts.failed ? store_txn_fail(txn, STORE_FAILED)
-	                                        : put_ledger(txn, act->account, &books->budget,
-	                                                     &books->marks, &books->ledger);
-	buf_done(&facts);
-	return result;
-}
-
-static enum store_result charge_extra(struct store_txn *txn, const struct act *act,
-                                      struct gate_extra *extra)
-{
-	static const struct gate_marks none;
-	struct key key = key_apppass_ledger(act->account, act->apppass);
-	extra->ledger = (struct ledger){ .budget = SPAN_NONE };
-	budget_take(&extra->budget, act->recipients, act->now);
-	return put_ledger(txn, key_span(&key), &extra->budget, &none, &extra->ledger);
-}
-
-/* Charges and notes: the row that an accepted message rewrites, and that of an app password
- * with limits. What was read of the ledgers lies in the map, where a put may move it. */
-static enum store_result charge(struct store_txn *txn, const struct gate_rules *rules,
-                                const struct act *act, struct finding *f)
+/* What was charged for, without the recipients themselves: they are what is left of the sum. */
+static void take(struct gate_finding *f)
 {
 	struct gate_books *books = &f->books;
-	budget_take(&books->budget, f->price, act->now);
+	struct tariff_bill extras = f->bill;
+	extras.count[TARIFF_RECIPIENT] = 0;
+	budget_take(&books->budget, f->price, f->act.now);
+	budget_take(&books->strangers, f->strangers, f->act.now);
 	gate_ticket_take(&books->ticket, &books->marks, f->allowed);
-	note(books, act);
-	const char *word = news(f, act->now);
-	enum store_result result = put_account(txn, act, books);
+	tariff_tally_note(&books->tally, &extras);
+	note(books, &f->act);
+}
+
+/* By the limit of which most is used; the message is in it. */
+static int64_t dwell_of(const struct gate_rules *rules, const struct gate_finding *f)
+{
+	const struct gate_books *books = &f->books;
+	int64_t longest = 0;
+	for (size_t i = 0; i < books->limits.count && f->verdict == GATE_ALLOW; i++) {
+		const struct tariff_bill sum = tariff_tally_sum(&books->tally, i);
+		uint32_t used = budget_spent(&books->budget.ring[i], f->act.now);
+		int64_t dwell = tariff_dwell(&rules->dwell, &f->act, used,
+		                             books->limits.limit[i].tokens,
+		                             tariff_surcharge(&books->tariff, &sum));
+		longest = dwell > longest ? dwell : longest;
+	}
+	return books->exempt ? 0 : longest;
+}
+
+/* Charges and notes: the row that an accepted message rewrites, and those of an app password
+ * with limits, the history and the site where something changes there. What was read of the
+ * ledgers lies in the map, where a put may move it. */
+static enum store_result charge(struct store_txn *txn, const struct gate_rules *rules,
+                                struct gate_finding *f, struct gate_result *result_out)
+{
+	struct gate_books *books = &f->books;
+	enum gate_news news;
+	take(f);
+	int64_t dwell = dwell_of(rules, f);
+	bool tells = has_news(f, dwell, rules, &news);
+	enum store_result result = gate_books_put(txn, f->act.account, books);
 	if (result == STORE_OK && books->extra.limits.count) {
-		result = charge_extra(txn, act, &books->extra);
+		result = gate_books_put_extra(txn, &f->act, &books->extra);
 	}
-	if (result == STORE_OK && word) {
-		result = put_notice(txn, rules, act, word, &books->limits.limit[0]);
+	if (result == STORE_OK) {
+		result = familiar_note(txn, &rules->familiar, &f->act, &f->head);
 	}
-	if (result == STORE_OK && f->crowd) {
-		result = tell_crowd(txn, rules, act);
+	if (result == STORE_OK) {
+		result = gate_site_take(txn, KEY_SITE_STRANGERS, &rules->site_strangers,
+		                        &f->act, gate_is_strange(&f->act) ? f->strangers : 0);
 	}
-	return result;
+	if (result == STORE_OK && tells) {
+		result = put_notice(txn, rules, &f->act, news, limit_of(rules, f));
+	}
+	result_out->dwell = dwell;
+	return result == STORE_OK ? tell_site(txn, rules, f) : result;
 }
 
 /* ---- refusing ---- */
 
-static enum store_result count_suspension(struct store_txn *txn, const struct gate_rules *rules,
-                                          int64_t now)
-{
-	struct site site;
-	if (rules->suspend_max.count == 0) {
-		return STORE_OK;
-	}
-	if (!read_site(txn, rules, now, &site)) {
-		return store_txn_fail(txn, STORE_DAMAGED);
-	}
-	budget_take(&site.budget, 1, now);
-	return put_ledger(txn, KEY_SITE_LEDGER, &site.budget, &site.marks, &site.ledger);
-}
-
-/* The first limit that is broken goes on the bill. */
-static struct bill make_bill(const struct act *act, const struct finding *f)
+/* The limit that is broken first goes on the bill, and what was charged within it. */
+static struct bill make_bill(const struct gate_rules *rules, const struct gate_finding *f)
 {
 	const struct gate_books *books = &f->books;
-	const struct budget_limit *limit = books->limits.limit;
-	size_t i = 0;
-	uint32_t spent = budget_spent(&books->budget.ring[0], act->now);
-	while ((uint64_t)spent + f->price <= limit[i].tokens) {
-		spent = budget_spent(&books->budget.ring[++i], act->now);
-	}
-	struct bill bill = {
-		.limit = limit[i], .spent = spent, .asked = f->price, .facts = books->facts
-	};
-	if (act->apppass.len) {
-		memcpy(bill.apppass, act->apppass.ptr, act->apppass.len);
+	bool strangers = f->reason == GATE_REASON_STRANGERS;
+	const struct budget *budget = strangers ? &books->strangers : &books->budget;
+	const struct budget_limits *limits = strangers ? &rules->stranger_limits
+	                                               : &books->limits;
+	uint32_t asked = strangers             ? f->strangers
+	                 : f->price > f->count ? f->price
+	                                       : f->count - f->allowed;
+	size_t i = gate_broken_limit(budget, limits, asked, f->act.now);
+	struct bill bill = { .limit = limits->limit[i],
+		             .spent = budget_spent(&budget->ring[i], f->act.now),
+		             .asked = asked,
+		             .strangers = strangers,
+		             .tariff = books->tariff,
+		             .facts = books->facts };
+	bill.lines = tariff_tally_sum(&books->tally, strangers ? books->limits.count - 1 : i);
+	tariff_add(&bill.lines, &f->bill);
+	if (f->act.apppass.len) {
+		memcpy(bill.apppass, f->act.apppass.ptr, f->act.apppass.len);
 	}
 	return bill;
 }
 
 static enum store_result trip(struct store_txn *txn, const struct gate_rules *rules,
-                              const struct act *act, struct finding *f,
-                              struct suspend_result *result_out)
+                              struct gate_finding *f, struct gate_result *result_out)
 {
 	struct gate_books *books = &f->books;
-	note(books, act);
-	struct bill bill = make_bill(act, f);
+	note(books, &f->act);
+	struct bill bill = make_bill(rules, f);
 	enum store_result result = STORE_OK;
 	if (f->edge == GATE_EDGE_AGAIN) {
 		/* They are paid for: after the unlock it takes three again. */
 		memset(books->marks.never, 0, sizeof books->marks.never);
-		result = put_ledger(txn, act->account, &books->budget, &books->marks,
-		                    &books->ledger);
+		result = gate_books_put(txn, f->act.account, books);
 	}
 	if (result == STORE_OK) {
-		result = count_suspension(txn, rules, act->now);
+		/* Its network was used, and is unlearned, or barred, with the others. */
+		result = familiar_note(txn, &rules->familiar, &f->act, &f->head);
 	}
-	return result == STORE_OK ? suspend_open(txn, &rules->suspend, act, SPAN_LIT("budget"),
-	                                         &bill, result_out)
-	                          : result;
+	if (result == STORE_OK) {
+		result = gate_site_take(txn, KEY_SITE_LEDGER, &rules->suspend_max, &f->act, 1);
+	}
+	return result == STORE_OK
+	           ? suspend_open(txn, &rules->suspend, &f->act, SPAN_LIT("budget"), &bill,
+	                          &result_out->suspended)
+	           : result;
 }
 
 /* Only where a third one would cost it its account is it worth a row. */
-static enum store_result note_never(struct store_txn *txn, const struct act *act,
-                                    struct finding *f)
+static enum store_result note_never(struct store_txn *txn, struct gate_finding *f)
 {
 	struct gate_books *books = &f->books;
 	if (f->edge != GATE_EDGE_NEVER || f->course != GATE_COURSE_SUSPEND) {
 		return STORE_OK;
 	}
-	gate_marks_note_never(&books->marks, act->now);
-	return put_ledger(txn, act->account, &books->budget, &books->marks, &books->ledger);
+	gate_marks_note_never(&books->marks, f->act.now);
+	return gate_books_put(txn, f->act.account, books);
 }
 
 static enum gate_verdict refuse(struct store_txn *txn, const struct gate_rules *rules,
-                                const struct act *act, struct finding *f,
-                                struct suspend_result *result_out)
+                                struct gate_finding *f, struct gate_result *result_out)
 {
-	enum store_result result = f->verdict == GATE_TRIPPED
-	                               ? trip(txn, rules, act, f, result_out)
-	                           : f->verdict == GATE_NEVER ? note_never(txn, act, f)
+	enum store_result result = f->verdict == GATE_TRIPPED ? trip(txn, rules, f, result_out)
+	                           : f->verdict == GATE_NEVER ? note_never(txn, f)
 	                                                      : STORE_OK;
 	return result == STORE_OK ? f->verdict : GATE_BROKEN;
 }
 
 enum gate_verdict gate_message(struct store_txn *txn, const struct gate_rules *rules,
-                               const struct act *act, struct suspend_result *result_out)
+                               const struct act *act, struct gate_result *result_out)
 {
-	struct finding f;
-	enum gate_verdict verdict = judge(txn, rules, act, &f);
-	if (is_taken(verdict)) {
-		return charge(txn, rules, act, &f) == STORE_OK ? verdict : GATE_BROKEN;
+	struct gate_finding f;
+	enum gate_verdict verdict = gate_judge(txn, rules, act, &f);
+	result_out->dwell = 0;
+	if (verdict == GATE_ALLOW || verdict == GATE_HOLD) {
+		return charge(txn, rules, &f, result_out) == STORE_OK ? verdict : GATE_BROKEN;
 	}
-	return refuse(txn, rules, act, &f, result_out);
+	return refuse(txn, rules, &f, result_out);
 }
 
 enum gate_verdict gate_trip(struct store_txn *txn, const struct gate_rules *rules,
-                            const struct act *act, struct suspend_result *result_out)
+                            const struct act *act, struct gate_result *result_out)
 {
-	struct finding f;
-	judge(txn, rules, act, &f);
-	return refuse(txn, rules, act, &f, result_out);
+	struct gate_finding f;
+	gate_judge(txn, rules, act, &f);
+	return refuse(txn, rules, &f, result_out);
+}
+
+/* ---- what the smarthost says later ---- */
+
+enum store_result gate_learn(struct store_txn *txn, const struct gate_rules *rules,
+                             const struct familiar_lesson *lesson)
+{
+	uint64_t incident;
+	enum store_result result = suspend_incident_of(txn, lesson->account, &incident);
+	return result == STORE_OK && !incident ? familiar_learn(txn, &rules->familiar, lesson)
+	                                       : result;
+}
+
+/* When so many accounts have refused recipients within ten minutes it is the smarthost. */
+static const struct budget_limit ILL = { 8, (int64_t)10 * 60 * 1000 };
+
+/* How many of the recipients are to be charged. */
+static uint32_t count_refused(struct store_txn *txn, const struct gate_rules *rules,
+                              struct gate_finding *f)
+{
+	bool ill = false;
+	const struct act_past *past = &f->act.past;
+	bool charged = past->learned && past->strangers && !f->books.exempt &&
+	               f->books.tariff.price[TARIFF_REFUSED];
+	if (!charged ||
+	    gate_site_note(txn, KEY_SITE_REFUSED, &ILL, &f->act, &ill) != STORE_OK) {
+		return 0;
+	}
+	if (ill) {
+		gate_site_tell(txn, rules, KEY_SITE_REFUSED, GATE_NEWS_ILL, &f->act, &ILL);
+	}
+	return ill ? 0 : past->strangers;
+}
+
+enum gate_verdict gate_refused(struct store_txn *txn, const struct gate_rules *rules,
+                               const struct act *act, struct gate_result *result_out)
+{
+	struct gate_finding f;
+	enum gate_verdict verdict = gate_judge(txn, rules, act, &f);
+	if (verdict == GATE_SUSPENDED || verdict == GATE_UNKNOWN || verdict == GATE_BROKEN) {
+		return verdict;
+	}
+	f.bill = (struct tariff_bill){ .count[TARIFF_REFUSED] = count_refused(txn, rules, &f) };
+	f.price = tariff_price(&f.books.tariff, &f.bill);
+	f.count = f.allowed = f.strangers = 0;
+	if (f.price == 0 || store_txn_result(txn) != STORE_OK) {
+		return store_txn_result(txn) == STORE_OK ? GATE_ALLOW : GATE_BROKEN;
+	}
+	f.verdict = gate_judge_charge(rules, &f);
+	if (f.verdict == GATE_TRIPPED) {
+		return refuse(txn, rules, &f, result_out);
+	}
+	budget_take(&f.books.budget, f.price, act->now);
+	tariff_tally_note(&f.books.tally, &f.bill);
+	return gate_books_put(txn, act->account, &f.books) == STORE_OK ? GATE_ALLOW
+	                                                               : GATE_BROKEN;
 }

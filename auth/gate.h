@@ -12,7 +12,9 @@
 #define GATEPOST_AUTH_GATE_H
 
 #include "auth/apppass.h"
+#include "auth/familiar.h"
 #include "auth/suspend.h"
+#include "auth/tariff.h"
 #include "store/account.h"
 
 /* What happens at the limit. */
@@ -23,10 +25,21 @@ enum gate_action {
 	GATE_ACTION_DEFAULT, /* of a device or an account: as any other */
 };
 
-/* The notices that the gate itself writes begin with these words (server/notice_event). */
-#define GATE_NOTICE_HELD   "held"
-#define GATE_NOTICE_CROWD  "crowd"
-#define GATE_NOTICE_EXEMPT "exempt"
+/* What the gate itself tells the postmasters: of an account, or of the site, once a day. */
+enum gate_news {
+	GATE_NEWS_HELD,      /* what goes beyond its limit is kept here */
+	GATE_NEWS_STRANGERS, /* so is mail to strangers beyond stranger_limits */
+	GATE_NEWS_PROVOKED,  /* its limit is used up by what others can bring about */
+	GATE_NEWS_WAITS,     /* mail to strangers from a strange network waits for hours */
+	GATE_NEWS_EXEMPT,    /* it is exempt, and sends very much */
+	GATE_NEWS_CROWD,     /* many accounts at their limits */
+	GATE_NEWS_SITE,      /* many strangers from strange networks, over all accounts */
+	GATE_NEWS_ILL,       /* recipients are refused to many accounts at once */
+	GATE_NEWS_COUNT,
+};
+
+/* The first line of such a notice (server/notice_event). */
+const char *gate_news_word(enum gate_news news);
 
 /* A device that can not log in: known by its address, an account all the same. */
 struct gate_device {
@@ -50,6 +63,12 @@ struct gate_rules {
 	/* Most suspensions by budget, over all accounts: beyond them such accounts are held.
 	 * One limit, or none. */
 	struct budget_limits suspend_max;
+	struct tariff tariff; /* where an account has no prices of its own */
+	struct tariff_dwell dwell;
+	struct familiar_rules familiar;
+	/* Strangers written to: by an account; and, from strange networks, by all of them. */
+	struct budget_limits stranger_limits;
+	struct budget_limits site_strangers; /* one limit, or none */
 	const struct gate_device *devices;
 	size_t ndevices;
 	const struct span *exempt; /* canonical accounts, or patterns with * */
@@ -68,17 +87,25 @@ enum gate_verdict {
 	GATE_HOLD,      /* used up: it is taken, and kept: 250 and HELD */
 	GATE_FULL,      /* as much again is kept already: 452 4.7.1 */
 	GATE_NEVER,     /* would not fit an empty budget: 550 5.5.3 */
+	GATE_BARRED,    /* its network is barred for this account: 550 5.7.1 */
 	GATE_UNKNOWN,   /* the account, or the app password, is not there (any more) */
 	GATE_BROKEN,    /* account or ledger can not be read: 451 */
+};
+
+/* What comes with a verdict. */
+struct gate_result {
+	struct suspend_result suspended; /* TRIPPED */
+	int64_t dwell;                   /* ALLOW: ms to wait in the queue; 0: at once */
 };
 
 /* Does `name` match `pattern`: ASCII case-blind, `*` stands for any run of characters. Linear,
  * no recursion. */
 bool gate_pattern_matches(struct span pattern, struct span name);
 
-/* Would this act (the recipients of the transaction so far and this one) be let through? */
+/* Would this act (the recipients of the transaction so far and this one) be let through? What
+ * the history says is filled in, so that the next question need not tell the same contacts. */
 enum gate_verdict gate_recipient(struct store_txn *txn, const struct gate_rules *rules,
-                                 const struct act *act);
+                                 struct act *act);
 /* May it log in and send at all: ALLOW, SUSPENDED (then with the incident), UNKNOWN, BROKEN.
  * `apppass` empty: by its own password. `secret_wall_out` (may be NULL): when that secret was
  * set, ms since 1970; a session that finds another value than at its login is over. */
@@ -91,12 +118,22 @@ enum gate_verdict gate_login(struct store_txn *txn, struct span account, struct 
  * always allowed, but for the limits of an app password.
  */
 enum gate_verdict gate_message(struct store_txn *txn, const struct gate_rules *rules,
-                               const struct act *act, struct suspend_result *result_out);
+                               const struct act *act, struct gate_result *result_out);
 /* A session saw in gate_recipient that this act does not fit (TRIPPED or NEVER): judged again
  * by the same function, and suspended or noted when that is so; nothing is charged. ALLOW:
  * somebody has made room meanwhile. */
 enum gate_verdict gate_trip(struct store_txn *txn, const struct gate_rules *rules,
-                            const struct act *act, struct suspend_result *result_out);
+                            const struct act *act, struct gate_result *result_out);
+
+/* The smarthost took mail of this account: its recipients are learned. */
+enum store_result gate_learn(struct store_txn *txn, const struct gate_rules *rules,
+                             const struct familiar_lesson *lesson);
+/* It refused recipients as unknown (5.1.x): the strangers among them are charged, and when that
+ * breaks the limit of one that has written from a strange network it is suspended (TRIPPED); of
+ * another, its next message is held. Nothing is charged while many accounts are refused at
+ * once: then it is the smarthost. `act`: as it was sent, with those recipients. */
+enum gate_verdict gate_refused(struct store_txn *txn, const struct gate_rules *rules,
+                               const struct act *act, struct gate_result *result_out);
 /* The T at which this act will fit, after a DEFER; `now` when that can not be told. */
 int64_t gate_when(struct store_txn *txn, const struct gate_rules *rules, const struct act *act);
 /* Forgets what was spent, by its app passwords too; ends no suspension, and mends a ledger that

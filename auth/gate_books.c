@@ -86,7 +86,18 @@ static bool read_ledger(struct store_txn *txn, struct span name, struct gate_boo
 	       budget_unpack(ledger->budget, &books->budget) &&
 	       standing_unpack(ledger->standing, &books->standing) &&
 	       facts_unpack(ledger->facts, &books->facts) &&
-	       gate_marks_unpack(ledger->marks, &books->marks);
+	       gate_marks_unpack(ledger->marks, &books->marks) &&
+	       tariff_tally_unpack(ledger->tally, &books->tally) &&
+	       budget_unpack(ledger->strangers, &books->strangers);
+}
+
+/* What is charged, and what that was for. */
+static bool read_tariff(const struct gate_rules *rules, const struct account *account,
+                        struct gate_books *books)
+{
+	books->tariff = rules->tariff;
+	books->changed_wall = account->changed_wall;
+	return tariff_unpack(account->tariff, &books->tariff);
 }
 
 enum gate_verdict gate_books_read(struct store_txn *txn, const struct gate_rules *rules,
@@ -100,13 +111,15 @@ enum gate_verdict gate_books_read(struct store_txn *txn, const struct gate_rules
 	books->extra.limits.count = 0;
 	books->device = find_device(rules, name);
 	if (result != STORE_OK || !read_limits(rules, &account, books) ||
-	    !read_action(rules, &account, books) ||
+	    !read_action(rules, &account, books) || !read_tariff(rules, &account, books) ||
 	    !gate_ticket_unpack(account.ticket, &books->ticket) ||
 	    !read_ledger(txn, name, books)) {
 		return GATE_BROKEN;
 	}
 	books->exempt = is_exempt(rules, name);
 	budget_fit(&books->budget, &books->limits, now);
+	budget_fit(&books->strangers, &rules->stranger_limits, now);
+	tariff_tally_fit(&books->tally, &books->limits, now);
 	return GATE_ALLOW;
 }
 
@@ -142,4 +155,59 @@ enum gate_verdict gate_books_read_act(struct store_txn *txn, const struct gate_r
 	                                                   act->now, &books->extra)
 	           ? GATE_ALLOW
 	           : GATE_BROKEN;
+}
+
+/* ---- putting back ---- */
+
+/* One field of the ledger. An empty one may be a refund: memory that failed must not look like
+ * it. */
+struct field {
+	struct span *into;
+	struct buf packed;
+};
+
+static enum store_result put_fields(struct store_txn *txn, struct span name,
+                                    struct ledger *ledger, struct field *fields, size_t n)
+{
+	bool failed = false;
+	for (size_t i = 0; i < n; i++) {
+		failed = failed || fields[i].packed.failed;
+		*fields[i].into = buf_span(&fields[i].packed);
+	}
+	enum store_result result = failed ? store_txn_fail(txn, STORE_FAILED)
+	                                  : ledger_put(txn, name, ledger);
+	for (size_t i = 0; i < n; i++) {
+		buf_done(&fields[i].packed);
+	}
+	return result;
+}
+
+enum store_result gate_books_put(struct store_txn *txn, struct span account,
+                                 struct gate_books *books)
+{
+	struct ledger *ledger = &books->ledger;
+	struct field fields[] = {
+		{ &ledger->budget, { .cap = GATE_BUDGET_MAX } },
+		{ &ledger->marks, { .cap = GATE_MARKS_MAX } },
+		{ &ledger->facts, { .cap = GATE_FACTS_MAX } },
+		{ &ledger->tally, { .cap = GATE_TALLY_MAX } },
+		{ &ledger->strangers, { .cap = GATE_BUDGET_MAX } },
+	};
+	budget_pack(&books->budget, &fields[0].packed);
+	gate_marks_pack(&books->marks, &fields[1].packed);
+	facts_pack(&books->facts, &fields[2].packed);
+	tariff_tally_pack(&books->tally, &fields[3].packed);
+	budget_pack(&books->strangers, &fields[4].packed);
+	return put_fields(txn, account, ledger, fields, COUNT(fields));
+}
+
+enum store_result gate_books_put_extra(struct store_txn *txn, const struct act *act,
+                                       struct gate_extra *extra)
+{
+	struct key key = key_apppass_ledger(act->account, act->apppass);
+	struct field field = { &extra->ledger.budget, { .cap = GATE_BUDGET_MAX } };
+	extra->ledger = (struct ledger){ .budget = SPAN_NONE };
+	budget_take(&extra->budget, act->recipients, act->now);
+	budget_pack(&extra->budget, &field.packed);
+	return put_fields(txn, key_span(&key), &extra->ledger, &field, 1);
 }

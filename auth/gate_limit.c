@@ -62,10 +62,11 @@ void gate_marks_note_never(struct gate_marks *marks, int64_t now)
 	marks->never[0] = mark_of(now);
 }
 
-bool gate_marks_may_tell(struct gate_marks *marks, int64_t now)
+bool gate_marks_may_tell(struct gate_marks *marks, enum gate_news news, int64_t now)
 {
-	bool may = !marks->told || now - marks->told >= GATE_MARKS_DAY;
-	marks->told = may ? mark_of(now) : marks->told;
+	int64_t *told = &marks->told[news];
+	bool may = !*told || now - *told >= GATE_MARKS_DAY;
+	*told = may ? mark_of(now) : *told;
 	return may;
 }
 
@@ -83,37 +84,71 @@ static uint32_t unpack_count(struct unpacker *in)
 	return in->bad ? 0 : (uint32_t)count;
 }
 
+static void pack_times(const int64_t *times, size_t n, struct buf *out)
+{
+	for (size_t i = 0; i < n; i++) {
+		pack_varint(out, (uint64_t)times[i]);
+	}
+}
+
+static bool any(const int64_t *times, size_t n)
+{
+	size_t i = 0;
+	while (i < n && !times[i]) {
+		i++;
+	}
+	return i < n;
+}
+
 /* Most accounts never come to their limit: no field at all. */
 void gate_marks_pack(const struct gate_marks *marks, struct buf *out)
 {
-	if (!marks->never[0] && !marks->told && !marks->ticket) {
+	if (!any(marks->never, GATE_MARKS_NEVER) && !any(marks->told, GATE_NEWS_COUNT) &&
+	    !marks->ticket) {
 		return;
 	}
-	for (size_t i = 0; i < GATE_MARKS_NEVER; i++) {
-		pack_varint(out, (uint64_t)marks->never[i]);
-	}
-	pack_varint(out, (uint64_t)marks->told);
+	pack_times(marks->never, GATE_MARKS_NEVER, out);
 	pack_varint(out, (uint64_t)marks->ticket);
 	pack_varint(out, marks->used);
+	pack_times(marks->told, GATE_NEWS_COUNT, out); /* the last: there may be more one day */
+}
+
+static void unpack_times(struct unpacker *in, int64_t *times, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		times[i] = unpack_time(in);
+	}
 }
 
 bool gate_marks_unpack(struct span row, struct gate_marks *marks_out)
 {
-	struct gate_marks marks = { .told = 0 };
+	struct gate_marks marks = { .ticket = 0 };
 	struct unpacker in = unpack_from(row);
-	for (size_t i = 0; row.len && i < GATE_MARKS_NEVER; i++) {
-		marks.never[i] = unpack_time(&in);
-	}
 	if (row.len) {
-		marks.told = unpack_time(&in);
+		unpack_times(&in, marks.never, GATE_MARKS_NEVER);
 		marks.ticket = unpack_time(&in);
 		marks.used = unpack_count(&in);
+		unpack_times(&in, marks.told, GATE_NEWS_COUNT);
 	}
 	if (!unpack_ok(&in)) {
 		return false;
 	}
 	*marks_out = marks;
 	return true;
+}
+
+/* ---- news ---- */
+
+const char *gate_news_word(enum gate_news news)
+{
+	static const char *const words[] = {
+		[GATE_NEWS_HELD] = "held",         [GATE_NEWS_STRANGERS] = "strangers",
+		[GATE_NEWS_PROVOKED] = "provoked", [GATE_NEWS_WAITS] = "waits",
+		[GATE_NEWS_EXEMPT] = "exempt",     [GATE_NEWS_CROWD] = "crowd",
+		[GATE_NEWS_SITE] = "site",         [GATE_NEWS_ILL] = "ill",
+	};
+	static_assert(COUNT(words) == GATE_NEWS_COUNT, "each has its word");
+	return words[news];
 }
 
 /* ---- tickets ---- */

@@ -41,16 +41,16 @@ enum gate_edge gate_limit_edge(const struct budget *budget, const struct budget_
 struct gate_marks {
 	int64_t
 	    never[GATE_MARKS_NEVER]; /* T of the last messages that could never fit, 0 = none */
-	int64_t told;                /* T of the last notice about it, 0 = none */
-	int64_t ticket;              /* the T of the ticket that `used` is of */
+	int64_t told[GATE_NEWS_COUNT]; /* T of the last notice of each kind, 0 = none */
+	int64_t ticket;                /* the T of the ticket that `used` is of */
 	uint32_t used;
 };
 
 /* Is a message that could never fit, now, the third in an hour? */
 bool gate_marks_is_again(const struct gate_marks *marks, int64_t now);
 void gate_marks_note_never(struct gate_marks *marks, int64_t now);
-/* True at most once a day: notes it. */
-bool gate_marks_may_tell(struct gate_marks *marks, int64_t now);
+/* True at most once a day for each: notes it. */
+bool gate_marks_may_tell(struct gate_marks *marks, enum gate_news news, int64_t now);
 void gate_marks_pack(const struct gate_marks *marks, struct buf *out);
 /* An empty row is no marks. False for one that makes no sense. */
 bool gate_marks_unpack(struct span row, struct gate_marks *marks_out);

@@ -160,11 +160,13 @@ struct span unlock_giver(const struct unlock_rules *rules, const struct unlock_a
 
 #define GOOD_AGAIN "The account may send again. "
 
-static const struct {
+struct deed {
 	enum standing_event event;
 	const char *note;
 	bool stays; /* the held mail: then it is said what to do with it */
-} orders[] = {
+};
+
+static const struct deed orders[] = {
 	[ORDER_UNLOCK] = { STANDING_UNLOCK, GOOD_AGAIN "Its held mail is on its way.", false },
 	[ORDER_EMPTY] = { STANDING_UNLOCK, GOOD_AGAIN "Its held mail is on its way.", false },
 	[ORDER_KEEP] = { STANDING_KEEP, GOOD_AGAIN "Its held mail stays held:", true },
@@ -186,14 +188,31 @@ static const struct {
 	                       GOOD_AGAIN "The text of the answer could not be read, so its "
 	                                  "held mail stays held:",
 	                       true },
+	[ORDER_RELEASE] = { STANDING_UNLOCK, GOOD_AGAIN "Its held mail is on its way.", false },
 };
 
+/* What UNLOCK does when the bill has prices that only a strange network has: who says that the
+ * account may send again has not yet looked at what a thief may have left here. */
+static const struct deed guarded = { STANDING_KEEP,
+	                             GOOD_AGAIN "It had sent from networks that are not "
+	                                        "familiar, so its held mail, which only "
+	                                        "RELEASE sends, stays held:",
+	                             true };
+
 /* A new order grows the table by a row of its own: STANDING_TRIP, 0, is nobody's order. */
-static_assert(COUNT(orders) == ORDERS && ORDERS == 8, "each order has its event");
+static_assert(COUNT(orders) == ORDERS && ORDERS == 9, "each order has its event");
 
 enum standing_event unlock_event(enum order order)
 {
 	return orders[order].event;
+}
+
+static const struct deed *deed_of(const struct incident *incident, enum order order)
+{
+	struct bill bill;
+	bool strange = bill_unpack(incident->reasons, &bill) && bill_is_strange(&bill);
+	return strange && (order == ORDER_UNLOCK || order == ORDER_EMPTY) ? &guarded
+	                                                                  : &orders[order];
 }
 
 /* ---- judging ---- */
@@ -232,9 +251,10 @@ static void write_note(const struct redeeming *r, struct buf *out)
 {
 	enum order order = r->answer->order;
 	struct span account = r->incident.account;
+	const struct deed *deed = deed_of(&r->incident, order);
 	buf_printf(out, "%.*s has answered (%s). %s", SPAN_ARG(r->by), order_name(order),
-	           orders[order].note);
-	if (orders[order].stays) {
+	           deed->note);
+	if (deed->stays) {
 		buf_printf(out,
 		           " 'gatepostctl queue release %.*s' sends it, "
 		           "'gatepostctl queue discard %.*s' deletes it.",
@@ -251,7 +271,7 @@ static enum unlock_verdict carry_out(struct store_txn *txn, const struct redeemi
 	const struct suspend_end end = {
 		.account = r->incident.account,
 		.incident = r->incident.number,
-		.event = orders[answer->order].event,
+		.event = deed_of(&r->incident, answer->order)->event,
 		.by = r->by,
 		.how = span_str(order_name(answer->order)),
 		.note = buf_span(&note),

@@ -13,9 +13,11 @@
 /* ---- words ---- */
 
 static const char *const names[ORDERS] = {
-	[ORDER_UNLOCK] = "unlock", [ORDER_EMPTY] = "empty",           [ORDER_KEEP] = "keep",
-	[ORDER_OTHER] = "other",   [ORDER_DISCARD] = "discard",       [ORDER_SPAM] = "spam",
-	[ORDER_NO] = "no",         [ORDER_UNREADABLE] = "unreadable",
+	[ORDER_UNLOCK] = "unlock",   [ORDER_EMPTY] = "empty",
+	[ORDER_KEEP] = "keep",       [ORDER_OTHER] = "other",
+	[ORDER_DISCARD] = "discard", [ORDER_SPAM] = "spam",
+	[ORDER_NO] = "no",           [ORDER_UNREADABLE] = "unreadable",
+	[ORDER_RELEASE] = "release",
 };
 
 static const struct {
@@ -23,7 +25,7 @@ static const struct {
 	enum order order;
 } words[] = {
 	{ { "unlock", 6 }, ORDER_UNLOCK }, { { "ok", 2 }, ORDER_UNLOCK },
-	{ { "yes", 3 }, ORDER_UNLOCK },    { { "release", 7 }, ORDER_UNLOCK },
+	{ { "yes", 3 }, ORDER_UNLOCK },    { { "release", 7 }, ORDER_RELEASE },
 	{ { "keep", 4 }, ORDER_KEEP },     { { "discard", 7 }, ORDER_DISCARD },
 	{ { "spam", 4 }, ORDER_SPAM },     { { "no", 2 }, ORDER_NO },
 	{ { "stop", 4 }, ORDER_NO },

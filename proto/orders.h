@@ -10,7 +10,7 @@
 
 /* What the postmaster wants; the table of words is in orders.c. */
 enum order {
-	ORDER_UNLOCK,     /* re-enable, release held mail: UNLOCK OK YES RELEASE */
+	ORDER_UNLOCK,     /* re-enable, release held mail: UNLOCK OK YES */
 	ORDER_EMPTY,      /* no own text at all: as UNLOCK, unless a word is required */
 	ORDER_KEEP,       /* re-enable, held mail stays held: KEEP */
 	ORDER_OTHER,      /* other human text: as KEEP, but nobody asked for it */
@@ -18,6 +18,7 @@ enum order {
 	ORDER_SPAM,       /* delete held mail, stay suspended */
 	ORDER_NO,         /* nothing: NO STOP */
 	ORDER_UNREADABLE, /* no text that we can read: as KEEP */
+	ORDER_RELEASE,    /* as UNLOCK, also of mail that a thief may have written: RELEASE */
 	ORDERS,
 };
 

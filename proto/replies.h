@@ -60,6 +60,8 @@
 	X(BUDGET_FULL, 452, "4.7.1", \
 	  "Sending limit of this account reached, its mail waits for the " \
 	  "postmaster; try again later%s") \
+	X(NETWORK_BARRED, 550, "5.7.1", \
+	  "This network is barred for this account until its password is changed%s") \
 	X(BARE_NEWLINE, 550, "5.5.2", \
 	  "Message has a CR or LF that is not part of a CR LF line end") \
 	X(NUL_BYTE, 550, "5.6.0", "Message has a NUL byte") \

@@ -57,7 +57,8 @@ static enum attempt_load load_mail(struct attempt *attempt)
 	struct span *recipients = arena_alloc(&attempt->arena, n * sizeof *recipients);
 	attempt->tried = arena_alloc(&attempt->arena, n * sizeof *attempt->tried);
 	attempt->results = arena_alloc(&attempt->arena, n * sizeof *attempt->results);
-	if (!recipients || !attempt->tried || !attempt->results) {
+	attempt->lessons = arena_alloc(&attempt->arena, n * sizeof *attempt->lessons);
+	if (!recipients || !attempt->tried || !attempt->results || !attempt->lessons) {
 		return ATTEMPT_FAILED;
 	}
 	for (size_t i = 0; i < n; i++) {
@@ -252,6 +253,23 @@ static struct outcome_result no_answer(struct attempt *attempt)
 		                        .answer = keep(attempt, text) };
 }
 
+/* A mail's, not those of a report. */
+static void take_lessons(struct attempt *attempt)
+{
+	struct outcome *outcome = &attempt->outcome;
+	outcome->lessons = attempt->lessons;
+	outcome->nlessons = 0;
+	outcome->config = attempt->config;
+	outcome->key = attempt->key;
+	for (size_t i = 0; attempt->tried && i < outcome->nresults; i++) {
+		const struct outcome_result *result = &outcome->results[i];
+		struct span to = attempt->entry.recipients[result->recipient].address;
+		outcome->nlessons += lesson_of(attempt->key, &attempt->entry, to, result->code,
+		                               result->status,
+		                               &attempt->lessons[outcome->nlessons]);
+	}
+}
+
 void attempt_take_results(struct attempt *attempt)
 {
 	const struct smtp_client_result *given = attempt->mail.results;
@@ -276,6 +294,7 @@ void attempt_take_results(struct attempt *attempt)
 	attempt->outcome.nresults = n;
 	attempt->mail.results = NULL;
 	attempt->smarthost = keep(attempt, attempt->mail.smarthost);
+	take_lessons(attempt);
 	outcome_prepare(&attempt->outcome);
 }
 

@@ -26,6 +26,7 @@ struct attempt {
 	uint32_t *tried;                /* indices of the envelope's recipients */
 	struct outcome_result *results; /* room is made before the mail goes: a 2xx must not be
 	                                   lost for want of memory */
+	struct lesson *lessons;         /* the same of what is learned from them */
 	struct span smarthost;          /* who answered */
 	struct buf own;                 /* the text, when we write it: a report, a notice */
 };

@@ -7,6 +7,7 @@
 
 #include "server/dispatch_state.h"
 #include "server/log.h"
+#include "server/suspension.h"
 #include "store/killpoint.h"
 
 #define WINDOW_LOW ((size_t)SCHEDULE_WINDOW / 4) /* fewer wait: the index is looked at */
@@ -114,6 +115,10 @@ static void on_committed(struct commit_job *job, enum store_result result)
 	int64_t now = dispatch_now(d);
 	attempt_log(attempt, now, &d->tally);
 	if (result == STORE_OK) {
+		if (attempt->outcome.learned == GATE_TRIPPED) {
+			suspension_begun(d->server, attempt->entry.account,
+			                 attempt->outcome.guard.suspended.incident);
+		}
 		plan(d, attempt, now);
 		land(d, attempt);
 	} else {

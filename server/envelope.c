@@ -15,6 +15,7 @@ void envelope_done(struct envelope *envelope)
 {
 	arena_done(&envelope->arena);
 	free(envelope->recipients);
+	free(envelope->contacts);
 	free(envelope->keys);
 	free(envelope->slots);
 	envelope_init(envelope);
@@ -56,7 +57,9 @@ static bool grow(struct envelope *envelope)
 	envelope->recipients = recipients ? recipients : envelope->recipients;
 	struct span *keys = reallocarray(envelope->keys, size, sizeof *keys);
 	envelope->keys = keys ? keys : envelope->keys;
-	if (!slots || !recipients || !keys) {
+	uint64_t *contacts = reallocarray(envelope->contacts, size, sizeof *contacts);
+	envelope->contacts = contacts ? contacts : envelope->contacts;
+	if (!slots || !recipients || !keys || !contacts) {
 		free(slots);
 		return false;
 	}
@@ -79,7 +82,8 @@ bool envelope_has(const struct envelope *envelope, const struct address *recipie
 	return found;
 }
 
-static enum envelope_added add(struct envelope *envelope, struct span key, struct span whole)
+static enum envelope_added add(struct envelope *envelope, struct span key, struct span whole,
+                               uint64_t contact)
 {
 	uint32_t *slot = find_slot(envelope, key);
 	if (*slot) {
@@ -90,11 +94,13 @@ static enum envelope_added add(struct envelope *envelope, struct span key, struc
 	    !arena_copy(&envelope->arena, whole, &envelope->recipients[n])) {
 		return ENVELOPE_NO_MEMORY;
 	}
+	envelope->contacts[n] = contact;
 	*slot = (uint32_t)++envelope->nrecipients;
 	return ENVELOPE_ADDED;
 }
 
-enum envelope_added envelope_add(struct envelope *envelope, const struct address *recipient)
+enum envelope_added envelope_add(struct envelope *envelope, const struct address *recipient,
+                                 uint64_t contact)
 {
 	if (2 * (envelope->nrecipients + 1) > envelope->size && !grow(envelope)) {
 		return ENVELOPE_NO_MEMORY;
@@ -102,9 +108,9 @@ enum envelope_added envelope_add(struct envelope *envelope, const struct address
 	struct buf key;
 	buf_init(&key, KEY_BYTES);
 	address_key(recipient, &key);
-	enum envelope_added added = key.failed
-	                                ? ENVELOPE_NO_MEMORY
-	                                : add(envelope, buf_span(&key), recipient->whole);
+	enum envelope_added added = key.failed ? ENVELOPE_NO_MEMORY
+	                                       : add(envelope, buf_span(&key), recipient->whole,
+	                                             contact);
 	buf_done(&key);
 	return added;
 }

@@ -12,11 +12,12 @@ struct envelope {
 	struct arena arena;
 	struct span sender;      /* empty for <> */
 	struct span *recipients; /* as given */
+	uint64_t *contacts;      /* a digest of each (auth/familiar) */
 	size_t nrecipients;
 	/* an open-addressed table of recipient numbers + 1, by hash of the canonical key */
 	struct span *keys;
 	uint32_t *slots;
-	size_t size; /* of the three, a power of two; recipients fill at most half */
+	size_t size; /* of the four, a power of two; recipients fill at most half */
 };
 
 void envelope_init(struct envelope *envelope);
@@ -28,7 +29,8 @@ bool envelope_set_sender(struct envelope *envelope, struct span sender);
 
 enum envelope_added { ENVELOPE_ADDED, ENVELOPE_KNOWN, ENVELOPE_NO_MEMORY };
 /* KNOWN: it is there already, nothing changed. */
-enum envelope_added envelope_add(struct envelope *envelope, const struct address *recipient);
+enum envelope_added envelope_add(struct envelope *envelope, const struct address *recipient,
+                                 uint64_t contact);
 bool envelope_has(const struct envelope *envelope, const struct address *recipient);
 
 #endif

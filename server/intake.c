@@ -39,7 +39,10 @@ struct intake {
 	/* the end */
 	struct commit_job end;
 	enum intake_verdict verdict;
-	struct suspend_result suspended;
+	struct gate_result result;
+	uint64_t stopped; /* by which incident it is, when STOPPED */
+	struct origin origin;
+	const uint64_t *contacts;
 	int64_t again_wall;  /* when DEFERRED */
 	struct span subject; /* as people read it */
 	struct span apppass; /* by which it comes; empty: none */
@@ -75,6 +78,13 @@ static bool copy_envelope(struct intake *intake, const struct intake_envelope *e
 	    !arena_copy(arena, envelope->client, &entry->client)) {
 		return false;
 	}
+	uint64_t *contacts = arena_alloc(arena, n * sizeof *contacts);
+	if (!contacts) {
+		return false;
+	}
+	memcpy(contacts, envelope->contacts, n * sizeof *contacts);
+	intake->contacts = contacts;
+	intake->origin = envelope->origin;
 	for (size_t i = 0; i < n; i++) {
 		if (!arena_copy(arena, envelope->recipients[i],
 		                &entry->recipients[i].address)) {
@@ -279,25 +289,29 @@ static bool may_send(struct intake *intake, struct store_txn *txn, int64_t now)
 		[GATE_SUSPENDED] = INTAKE_STOPPED, [GATE_UNKNOWN] = INTAKE_UNKNOWN,
 		[GATE_BROKEN] = INTAKE_ERROR,      [GATE_DEFER] = INTAKE_DEFERRED,
 		[GATE_HOLD] = INTAKE_QUEUED,       [GATE_FULL] = INTAKE_HELD_FULL,
+		[GATE_BARRED] = INTAKE_BARRED,
 	};
 	struct gate_rules rules = config_gate_rules(intake->config);
 	struct act act = {
 		.account = intake->entry.account,
 		.apppass = intake->apppass,
 		.recipients = (uint32_t)intake->entry.nrecipients,
+		.contact = intake->contacts,
+		.ncontacts = intake->entry.nrecipients,
+		.origin = intake->origin,
 		.client = intake->entry.client,
 		.subject = intake->subject,
 		.now = now,
 		.wall = wall_ms(),
 	};
-	enum gate_verdict verdict = gate_message(txn, &rules, &act, &intake->suspended);
+	enum gate_verdict verdict = gate_message(txn, &rules, &act, &intake->result);
 	intake->verdict = verdicts[verdict];
 	intake->entry.state = verdict == GATE_HOLD ? QUEUE_HELD : QUEUE_READY;
 	if (verdict == GATE_DEFER) {
 		intake->again_wall = act.wall + gate_when(txn, &rules, &act) - now;
 	}
 	if (verdict == GATE_SUSPENDED) {
-		gate_login(txn, act.account, SPAN_NONE, &intake->suspended.incident, NULL);
+		gate_login(txn, act.account, SPAN_NONE, &intake->stopped, NULL);
 	}
 	return intake->verdict == INTAKE_QUEUED;
 }
@@ -315,7 +329,7 @@ static void end_run(struct commit_job *job, struct store_txn *txn, int64_t now)
 		return;
 	}
 	entry->accepted_at = now;
-	entry->next_at = now;
+	entry->next_at = now + intake->result.dwell;
 	entry->accepted_wall = wall_ms();
 	struct journal_row row = journal_of_entry(entry);
 	row.apppass = intake->apppass;
@@ -341,13 +355,16 @@ static void log_queued(const struct intake *intake)
 	if (entry->state == QUEUE_HELD) {
 		log_word(&line, "held", SPAN_LIT("limit"));
 	}
+	if (intake->result.dwell) {
+		log_number(&line, "dwell_ms", intake->result.dwell);
+	}
 	log_end(&line);
 }
 
-/* What is held stays; the notice about it is due. */
+/* What is held stays, what dwells waits; a notice about it may be due. */
 static void hand_over(struct intake *intake)
 {
-	if (intake->entry.state == QUEUE_HELD) {
+	if (intake->entry.state == QUEUE_HELD || intake->result.dwell) {
 		delivery_tell(intake->worker->server->delivery, DELIVERY_RELEASED, 0);
 		return;
 	}
@@ -368,8 +385,9 @@ static uint64_t number_of(const struct intake *intake, enum intake_verdict verdi
 {
 	switch (verdict) {
 	case INTAKE_TRIPPED:
+		return intake->result.suspended.incident;
 	case INTAKE_STOPPED:
-		return intake->suspended.incident;
+		return intake->stopped;
 	case INTAKE_DEFERRED:
 		return (uint64_t)intake->again_wall;
 	default:
@@ -389,7 +407,7 @@ static void end_done(struct commit_job *job, enum store_result result)
 	}
 	if (verdict == INTAKE_TRIPPED) {
 		suspension_begun(intake->worker->server, intake->entry.account,
-		                 intake->suspended.incident);
+		                 intake->result.suspended.incident);
 	}
 	if (intake->owner) {
 		intake->handler->end(intake->owner, verdict, number_of(intake, verdict));

@@ -21,7 +21,9 @@ struct intake_envelope {
 	struct span apppass; /* empty: none */
 	struct span sender;
 	struct span client;            /* address, text */
+	struct origin origin;          /* the same for the guard */
 	const struct span *recipients; /* each once */
+	const uint64_t *contacts;      /* a digest of each */
 	size_t nrecipients;
 };
 
@@ -31,6 +33,7 @@ enum intake_verdict {
 	INTAKE_DEFERRED,  /* budget of an account that is to wait */
 	INTAKE_HELD_FULL, /* the same, and as much again is held already */
 	INTAKE_NEVER,
+	INTAKE_BARRED,  /* its network, for this account */
 	INTAKE_TRIPPED, /* the account is suspended, by this very message */
 	INTAKE_STOPPED, /* it was already */
 	INTAKE_UNKNOWN, /* the account is gone */

@@ -195,11 +195,9 @@ static void add_links(const struct config *config, struct notice_facts *facts,
 		const char *name, *word;
 		enum order order;
 	} links[] = {
-		{ "unlock", "UNLOCK", ORDER_UNLOCK },
-		{ "keep", "KEEP", ORDER_KEEP },
-		{ "discard", "DISCARD", ORDER_DISCARD },
-		{ "spam", "SPAM", ORDER_SPAM },
-		{ "no", "NO", ORDER_NO },
+		{ "unlock", "UNLOCK", ORDER_UNLOCK }, { "release", "RELEASE", ORDER_RELEASE },
+		{ "keep", "KEEP", ORDER_KEEP },       { "discard", "DISCARD", ORDER_DISCARD },
+		{ "spam", "SPAM", ORDER_SPAM },       { "no", "NO", ORDER_NO },
 	};
 	uint64_t number = facts->incident.number;
 	for (size_t i = 0; i < COUNT(links); i++) {
@@ -243,6 +241,8 @@ static void add_ways(const struct config *config, struct notice_facts *facts, st
 	notice_facts_add(facts, "only", hard && !off ? yes : SPAN_NONE);
 	notice_facts_add(facts, "word", off || reply ? yes : SPAN_NONE);
 	notice_facts_add(facts, "reply", reply ? yes : SPAN_NONE);
+	notice_facts_add(facts, "plain", reply && !facts->guarded ? yes : SPAN_NONE);
+	notice_facts_add(facts, "guarded", reply && facts->guarded ? yes : SPAN_NONE);
 	notice_facts_add(facts, "wait", over || hard || reply ? SPAN_NONE : yes);
 	notice_facts_add(facts, "until", notice_facts_time(facts, until));
 	notice_facts_add(facts, "wordless",
@@ -354,7 +354,7 @@ static void add_event(const struct config *config, const struct notice_event *ev
                       struct span evidence, struct notice_facts *facts)
 {
 	static const char *const hints[] = { "screen", "account", "unknown", "backend",
-		                             "held" };
+		                             "held", "waits", "relay" };
 	notice_facts_add(facts, "what", span_str(event->what));
 	notice_facts_add(facts, "evidence", evidence);
 	notice_facts_add(facts, "did", span_str(event->did));

@@ -27,20 +27,49 @@ static const struct notice_event events[] = {
 	                        "no failure of the user.",
 	                        "backend", "an hour" },
 	/* Those of the gate, behind the alarms of the screen. */
-	{ GATE_NOTICE_HELD, "Mail is held at a limit",
+	{ "held", "Mail is held at a limit",
 	  "An account has used up its limit, and its mail is kept here.",
 	  "It takes what goes beyond the limit, up to as much again, and keeps it in the "
 	  "queue; "
 	  "then it defers the rest. Nobody is suspended.",
 	  "held", "a day" },
-	{ GATE_NOTICE_CROWD, "MANY ACCOUNTS at their limits",
+	{ "crowd", "MANY ACCOUNTS at their limits",
 	  "So many accounts have used up their limits that no more of them are suspended: an "
 	  "event of your own, or many stolen passwords.",
 	  "It suspends no more than suspend_max for now; mail beyond the limits of all others "
 	  "is "
 	  "kept in the queue, up to as much again, and then deferred.",
 	  "held", "a day" },
-	{ GATE_NOTICE_EXEMPT, "An exempt account sends very much",
+	{ "strangers", "Mail to strangers is held",
+	  "An account has written to more strangers than stranger_limits allows; it is not "
+	  "known "
+	  "to be stolen.",
+	  "It takes its mail to strangers and keeps it in the queue; all other mail goes on. "
+	  "Nobody is suspended.",
+	  "held", "a day" },
+	{ "provoked", "Mail is held at a limit",
+	  "An account has used up its limit by what others can bring about: dead addresses, "
+	  "traps, large lists.",
+	  "It takes its mail and keeps it in the queue, up to as much again. Nobody is "
+	  "suspended.",
+	  "held", "a day" },
+	{ "waits", "Mail to strangers waits",
+	  "An account writes to strangers from a network that is not familiar, and has used up "
+	  "half of its limit.",
+	  "It relays such mail hours later, longer the more there is, so that you can look at "
+	  "it: if the account was stolen, suspend it. Nobody is suspended.",
+	  "waits", "a day" },
+	{ "site", "MANY ACCOUNTS write to strangers",
+	  "Accounts write to strangers from networks that are not familiar, all together to "
+	  "more "
+	  "than site_strangers allows: many stolen passwords, or a journey of many.",
+	  "It keeps such mail in the queue, of all accounts; all other mail goes on.", "held",
+	  "a day" },
+	{ "ill", "Recipients are refused to many accounts",
+	  "The next server says of the recipients of many accounts at once that they do not "
+	  "exist: most likely it is out of order.",
+	  "It charges nothing for refused recipients until that is over.", "relay", "a day" },
+	{ "exempt", "An exempt account sends very much",
 	  "An account that is exempt has written to more than ten times as many recipients as "
 	  "others may.",
 	  "Nothing: it is exempt.", "account", "a day" },

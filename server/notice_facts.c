@@ -161,12 +161,20 @@ static struct span write_window(struct notice_facts *facts, int64_t ms)
 	                         n == 1 ? "" : "s");
 }
 
+static uint32_t surcharge_of(const struct bill *bill)
+{
+	return tariff_surcharge(&bill->tariff, &bill->lines);
+}
+
 static struct span write_limit(struct reading *in)
 {
 	const struct budget_limit *limit = &in->bill.limit;
 	struct span window = write_window(in->facts, limit->window);
-	return limit->window ? notice_facts_text(in->facts, "%u recipients in %.*s",
-	                                         limit->tokens, SPAN_ARG(window))
+	const char *what = in->bill.strangers        ? "strangers"
+	                   : surcharge_of(&in->bill) ? "tokens"
+	                                             : "recipients";
+	return limit->window ? notice_facts_text(in->facts, "%u %s in %.*s", limit->tokens,
+	                                         what, SPAN_ARG(window))
 	                     : SPAN_NONE;
 }
 
@@ -284,9 +292,22 @@ static struct span write_who(struct reading *in)
 	return list_end(&list, in->facts);
 }
 
+/* The recipients among what was spent: what is left without the surcharges, of which those of
+ * the act that broke it are in what was asked. */
+static uint64_t recipients_spent(const struct reading *in)
+{
+	const struct bill *bill = &in->bill;
+	uint64_t own = bill->lines.count[TARIFF_RECIPIENT];
+	uint64_t all = surcharge_of(bill);
+	uint64_t extra = bill->asked > own ? bill->asked - own : 0;
+	uint64_t before = all > extra && !bill->strangers ? all - extra : 0;
+	return in->spent > before ? in->spent - before : 0;
+}
+
 static struct span write_gone(struct reading *in)
 {
-	uint64_t gone = in->spent > in->held_of_window ? in->spent - in->held_of_window : 0;
+	uint64_t spent = recipients_spent(in);
+	uint64_t gone = spent > in->held_of_window ? spent - in->held_of_window : 0;
 	return notice_facts_text(in->facts, "%s%llu", in->held_more ? "at most " : "",
 	                         (unsigned long long)gone);
 }
@@ -367,6 +388,59 @@ static struct span write_suspended(struct reading *in)
 	return in->facts->suspended ? SPAN_LIT("yes") : SPAN_NONE;
 }
 
+/* ---- the bill ---- */
+
+/* The dearest lines of it, without the recipients themselves. */
+static struct span write_line(struct reading *in, size_t place)
+{
+	const struct bill *bill = &in->bill;
+	bool shown[TARIFF_ROWS] = { [TARIFF_RECIPIENT] = true };
+	uint64_t most = 0;
+	size_t row = TARIFF_RECIPIENT;
+	for (size_t n = 0; n <= place; n++) {
+		most = 0;
+		for (size_t i = 0; i < TARIFF_ROWS; i++) {
+			uint64_t sum = (uint64_t)bill->lines.count[i] * bill->tariff.price[i];
+			if (!shown[i] && sum > most) {
+				most = sum;
+				row = i;
+			}
+		}
+		shown[row] = true;
+	}
+	return most == 0 ? SPAN_NONE
+	                 : notice_facts_text(in->facts, "%u %s: %u each, %llu",
+	                                     bill->lines.count[row],
+	                                     tariff_meaning((enum tariff_row)row),
+	                                     bill->tariff.price[row], (unsigned long long)most);
+}
+
+static struct span write_line1(struct reading *in)
+{
+	return write_line(in, 0);
+}
+
+static struct span write_line2(struct reading *in)
+{
+	return write_line(in, 1);
+}
+
+static struct span write_line3(struct reading *in)
+{
+	return write_line(in, 2);
+}
+
+static struct span write_line4(struct reading *in)
+{
+	return write_line(in, 3);
+}
+
+static struct span write_strange(struct reading *in)
+{
+	in->facts->guarded = bill_is_strange(&in->bill);
+	return in->facts->guarded ? SPAN_LIT("yes") : SPAN_NONE;
+}
+
 static const struct {
 	const char *name;
 	struct span (*write)(struct reading *in);
@@ -380,7 +454,9 @@ static const struct {
 	{ "subjects", write_subjects }, { "who", write_who },
 	{ "hostname", write_hostname }, { "command", write_command },
 	{ "state", write_state },       { "suspended", write_suspended },
-	{ "apppass", write_apppass },
+	{ "apppass", write_apppass },   { "strange", write_strange },
+	{ "line1", write_line1 },       { "line2", write_line2 },
+	{ "line3", write_line3 },       { "line4", write_line4 },
 };
 
 /* ---- the whole ---- */

@@ -16,6 +16,7 @@ struct notice_facts {
 	struct arena arena; /* all that is pointed to */
 	struct incident incident;
 	bool suspended; /* the account is, by this very incident */
+	bool guarded;   /* its held mail may be a thief's: only RELEASE sends it */
 	struct notice_value value[NOTICE_FACTS_VALUES];
 	size_t nvalues;
 	bool failed; /* something did not fit into memory: the texts are of no use */

@@ -272,6 +272,16 @@ static void store_entry(struct outcome *outcome, struct store_txn *txn,
 	}
 }
 
+static void learn(struct outcome *outcome, struct store_txn *txn,
+                  const struct queue_entry *entry, int64_t now)
+{
+	if (outcome->nlessons) {
+		outcome->learned = lesson_learn(txn, outcome->config, outcome->key, entry,
+		                                outcome->lessons, outcome->nlessons, now,
+		                                &outcome->guard);
+	}
+}
+
 static void run(struct commit_job *job, struct store_txn *txn, int64_t now)
 {
 	struct outcome *outcome = (struct outcome *)job;
@@ -281,11 +291,13 @@ static void run(struct commit_job *job, struct store_txn *txn, int64_t now)
 	/* A batch that came to nothing (FULL) is run again. */
 	outcome->ended = false;
 	outcome->held = false;
+	outcome->learned = GATE_ALLOW;
 	outcome->found = queue_get(txn, outcome->id, &arena, &entry) == STORE_OK;
 	if (outcome->found) {
 		look_at_standing(outcome, txn, &entry);
 		if (outcome_apply(outcome, &entry, now)) {
 			store_entry(outcome, txn, &entry);
+			learn(outcome, txn, &entry, now);
 		}
 		mark_notified(outcome, txn, &entry, &arena, now);
 		outcome->held = entry.state == QUEUE_HELD;

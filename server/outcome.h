@@ -12,6 +12,7 @@
 #define GATEPOST_SERVER_OUTCOME_H
 
 #include "server/commit.h"
+#include "server/lesson.h"
 #include "store/queue.h"
 
 enum outcome_duty {
@@ -51,7 +52,14 @@ struct outcome {
 	struct outcome_rules rules;
 	struct span reason; /* EXPIRE: for those who never had an answer */
 	uint32_t random;
+	/* what the guard learns of it, and by what rules; borrowed */
+	const struct lesson *lessons;
+	size_t nlessons;
+	const struct config *config;
+	const struct secret_key *key;
 	/* set by the job */
+	enum gate_verdict learned; /* TRIPPED: it cost the account its standing */
+	struct gate_result guard;  /* how */
 	bool found;
 	bool ended;
 	bool held;

@@ -59,6 +59,9 @@ struct session {
 	struct door *door; /* answers to notices among the recipients */
 	struct trip *trip; /* a RCPT waits for the writer's judgement */
 	char asked[ADDRESS_MAX + 1]; /* its recipient */
+	uint64_t asked_contact;      /* the digest of the last one that was asked for */
+	struct act_past past;        /* what the history says of the recipients so far */
+	struct act_past asked_past;  /* the same with that one */
 	int64_t again_wall;          /* when what was deferred is to be tried again */
 	unsigned messages;
 	unsigned notes; /* of names that are not its own */

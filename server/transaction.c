@@ -2,6 +2,7 @@
 
 #include <stdio.h>
 
+#include "server/origin.h"
 #include "server/wall.h"
 #include "store/queue.h"
 
@@ -43,6 +44,7 @@ void transaction_reset(struct session *session)
 	session->awaiting_end = false;
 	session->queued = 0;
 	session->text_bytes = 0;
+	session->past = (struct act_past){ .strangers = 0 };
 }
 
 /* ---- MAIL ---- */
@@ -134,27 +136,46 @@ void transaction_mail(struct session *session, struct smtp_event *event)
 /* ---- RCPT ---- */
 
 static const enum reply gate_replies[] = {
-	[GATE_ALLOW] = REPLY_RECIPIENT_OK, [GATE_SPENT] = REPLY_BUDGET_SPENT,
-	[GATE_NEVER] = REPLY_BUDGET_NEVER, [GATE_TRIPPED] = REPLY_STOPPED,
-	[GATE_SUSPENDED] = REPLY_STOPPED,  [GATE_UNKNOWN] = REPLY_ACCOUNT_GONE,
-	[GATE_BROKEN] = REPLY_STORE_ERROR, [GATE_DEFER] = REPLY_BUDGET_DEFERRED,
-	[GATE_HOLD] = REPLY_RECIPIENT_OK,  [GATE_FULL] = REPLY_BUDGET_FULL,
+	[GATE_ALLOW] = REPLY_RECIPIENT_OK,    [GATE_SPENT] = REPLY_BUDGET_SPENT,
+	[GATE_NEVER] = REPLY_BUDGET_NEVER,    [GATE_TRIPPED] = REPLY_STOPPED,
+	[GATE_SUSPENDED] = REPLY_STOPPED,     [GATE_UNKNOWN] = REPLY_ACCOUNT_GONE,
+	[GATE_BROKEN] = REPLY_STORE_ERROR,    [GATE_DEFER] = REPLY_BUDGET_DEFERRED,
+	[GATE_HOLD] = REPLY_RECIPIENT_OK,     [GATE_FULL] = REPLY_BUDGET_FULL,
+	[GATE_BARRED] = REPLY_NETWORK_BARRED,
 };
 
 /* What the transaction would be with one recipient more. */
 static struct act act_of(const struct session *session)
 {
+	const struct server *server = session->worker->server;
 	return (struct act){
 		.account = session_account(session),
 		.apppass = span_str(session->apppass),
 		.recipients = (uint32_t)session->envelope.nrecipients + 1,
+		.origin = origin_of(session->config, &server->key, session->address),
 		.client = span_str(conn_peer(session->conn)),
-		.now = store_now(session->worker->server->store),
+		.now = store_now(server->store),
 		.wall = wall_ms(),
 	};
 }
 
-/* The courtesy: would the message with one recipient more be let through as things stand? */
+/* As it is kept of a recipient. 0 without memory: then it is no stranger here, and the writer
+ * does not get to see it, for the envelope fails as well. */
+static uint64_t contact_of(const struct session *session, const struct address *address)
+{
+	struct buf key;
+	buf_init(&key, ADDRESS_MAX);
+	address_key(address, &key);
+	uint64_t contact = key.failed
+	                       ? 0
+	                       : familiar_contact(&session->worker->server->key,
+	                                          session_account(session), buf_span(&key));
+	buf_done(&key);
+	return contact;
+}
+
+/* The courtesy: would the message with one recipient more be let through as things stand? What
+ * the history says of the others was asked at their time. */
 static enum gate_verdict ask_gate(struct session *session)
 {
 	struct store *store = session->worker->server->store;
@@ -166,9 +187,14 @@ static enum gate_verdict ask_gate(struct session *session)
 		return GATE_BROKEN;
 	}
 	struct act act = act_of(session);
+	act.contact = &session->asked_contact;
+	act.ncontacts = 1;
+	act.past = session->past;
 	enum gate_verdict verdict = gate_recipient(txn, &rules, &act);
+	session->asked_past = act.past;
 	session->again_wall = act.wall;
 	if (verdict == GATE_DEFER) {
+		act.ncontacts = 0;
 		session->again_wall += gate_when(txn, &rules, &act) - act.now;
 	}
 	if (verdict == GATE_SUSPENDED) {
@@ -178,13 +204,23 @@ static enum gate_verdict ask_gate(struct session *session)
 	return verdict;
 }
 
+/* Takes it into the envelope. */
+static bool add_recipient(struct session *session, const struct address *address)
+{
+	enum envelope_added added = envelope_add(&session->envelope, address,
+	                                         session->asked_contact);
+	if (added == ENVELOPE_ADDED) {
+		session->past = session->asked_past;
+	}
+	return added != ENVELOPE_NO_MEMORY;
+}
+
 /* The end of a RCPT: taken, or refused with all of its message. */
 static void conclude(struct session *session, const struct address *address,
                      enum gate_verdict verdict)
 {
 	enum reply reply = gate_replies[verdict];
-	if (reply == REPLY_RECIPIENT_OK &&
-	    envelope_add(&session->envelope, address) == ENVELOPE_NO_MEMORY) {
+	if (reply == REPLY_RECIPIENT_OK && !add_recipient(session, address)) {
 		reply = REPLY_STORE_ERROR;
 	}
 	if (reply_row(reply)->code >= 500 && session->refused == REPLY_OK) {
@@ -216,6 +252,7 @@ static const struct trip_handler trip_handler = { .end = on_trip_end };
 static bool start_trip(struct session *session, const struct address *address)
 {
 	struct act act = act_of(session);
+	act.past = session->asked_past;
 	snprintf(session->asked, sizeof session->asked, "%.*s", SPAN_ARG(address->whole));
 	session->tripped = true; /* before the others hear of it: our 421 comes later */
 	session->trip = trip_start(session->worker, session->config, &act, &trip_handler,
@@ -296,6 +333,7 @@ void transaction_rcpt(struct session *session, struct smtp_event *event)
 		answer(session, reply);
 		return;
 	}
+	session->asked_contact = contact_of(session, &event->address);
 	enum gate_verdict verdict = ask_gate(session);
 	/* What could never fit is a slip that the writer counts: the third is a trip. */
 	if ((verdict == GATE_TRIPPED || verdict == GATE_NEVER) &&
@@ -350,6 +388,7 @@ static void on_intake_end(void *owner, enum intake_verdict verdict, uint64_t id)
 		[INTAKE_ERROR] = REPLY_STORE_ERROR,
 		[INTAKE_DEFERRED] = REPLY_BUDGET_DEFERRED,
 		[INTAKE_HELD_FULL] = REPLY_BUDGET_FULL,
+		[INTAKE_BARRED] = REPLY_NETWORK_BARRED,
 	};
 	struct session *session = owner;
 	session->intake = NULL;
@@ -410,7 +449,10 @@ static bool begin_intake(struct session *session)
 		.apppass = span_str(session->apppass),
 		.sender = session->envelope.sender,
 		.client = span_str(conn_peer(session->conn)),
+		.origin = origin_of(session->config, &session->worker->server->key,
+		                    session->address),
 		.recipients = session->envelope.recipients,
+		.contacts = session->envelope.contacts,
 		.nrecipients = session->envelope.nrecipients,
 	};
 	session->intake = intake_new(session->worker, session->config, &envelope,

@@ -14,7 +14,7 @@ struct trip {
 	struct arena arena;
 	struct act act;
 	enum gate_verdict verdict;
-	struct suspend_result result;
+	struct gate_result result;
 };
 
 static void trip_free(struct trip *trip)
@@ -39,10 +39,10 @@ static void done(struct commit_job *job, enum store_result result)
 	enum gate_verdict verdict = result == STORE_OK ? trip->verdict : GATE_BROKEN;
 	if (verdict == GATE_TRIPPED) {
 		suspension_begun(trip->worker->server, trip->act.account,
-		                 trip->result.incident);
+		                 trip->result.suspended.incident);
 	}
 	if (trip->owner) {
-		trip->handler->end(trip->owner, verdict, trip->result.incident);
+		trip->handler->end(trip->owner, verdict, trip->result.suspended.incident);
 	}
 	trip_free(trip);
 }
@@ -59,6 +59,8 @@ struct trip *trip_start(struct worker *worker, struct config *config, const stru
 	trip->handler = handler;
 	trip->owner = owner;
 	trip->act = *act;
+	trip->act.contact = NULL; /* counted in its past */
+	trip->act.ncontacts = 0;
 	arena_init(&trip->arena, QUEUE_ENTRY_MAX);
 	if (!arena_copy(&trip->arena, act->account, &trip->act.account) ||
 	    !arena_copy(&trip->arena, act->apppass, &trip->act.apppass) ||

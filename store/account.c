@@ -19,7 +19,15 @@ enum account_tag {
 	TAG_TICKET,
 	ACCOUNT_TAGS,
 };
-enum ledger_tag { TAG_BUDGET, TAG_STANDING, TAG_FACTS, TAG_MARKS, LEDGER_TAGS };
+enum ledger_tag {
+	TAG_BUDGET,
+	TAG_STANDING,
+	TAG_FACTS,
+	TAG_MARKS,
+	TAG_TALLY,
+	TAG_STRANGERS,
+	LEDGER_TAGS,
+};
 
 struct row {
 	enum store_table table;
@@ -187,6 +195,8 @@ enum store_result ledger_get(struct store_txn *txn, struct span name, struct led
 			.standing = row.fields[TAG_STANDING],
 			.facts = row.fields[TAG_FACTS],
 			.marks = row.fields[TAG_MARKS],
+			.tally = row.fields[TAG_TALLY],
+			.strangers = row.fields[TAG_STRANGERS],
 		};
 		return STORE_OK;
 	}
@@ -204,6 +214,8 @@ enum store_result ledger_put(struct store_txn *txn, struct span name,
 			[TAG_STANDING] = ledger->standing,
 			[TAG_FACTS] = ledger->facts,
 			[TAG_MARKS] = ledger->marks,
+			[TAG_TALLY] = ledger->tally,
+			[TAG_STRANGERS] = ledger->strangers,
 		},
 	};
 	return put_row(txn, name, &row);

@@ -18,10 +18,12 @@ struct account {
 };
 
 struct ledger {
-	struct span budget;   /* packed rings */
-	struct span standing; /* packed standing; empty: GOOD */
-	struct span facts;    /* packed window facts: what a notice tells */
-	struct span marks;    /* packed: what has happened at the limit; empty: nothing */
+	struct span budget;    /* packed rings */
+	struct span standing;  /* packed standing; empty: GOOD */
+	struct span facts;     /* packed window facts: what a notice tells */
+	struct span marks;     /* packed: what has happened at the limit; empty: nothing */
+	struct span tally;     /* packed: for what was charged; empty: nothing but recipients */
+	struct span strangers; /* packed rings: how many were written to */
 };
 
 /* Spans as in store_get. NOT_FOUND when there is none. DAMAGED also marks the transaction

@@ -107,7 +107,10 @@ static inline struct key key_apppass_ledger(struct span account, struct span nam
 	return key_with_name(account, '/', name);
 }
 
-/* And the one of the whole site. */
-#define KEY_SITE_LEDGER SPAN_LIT("/")
+/* And those of the whole site: suspensions, strangers written to from strange networks, and
+ * accounts with refused recipients. */
+#define KEY_SITE_LEDGER    SPAN_LIT("/")
+#define KEY_SITE_STRANGERS SPAN_LIT("/strangers")
+#define KEY_SITE_REFUSED   SPAN_LIT("/refused")
 
 #endif

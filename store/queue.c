@@ -333,12 +333,19 @@ enum store_result queue_hold(struct store_txn *txn, uint64_t id)
 	return hold(txn, id, row, &head, incident);
 }
 
+/* Mail that waits although nothing was tried: it dwells, for the guard's sake. */
+static bool dwells(const struct queue_head *head)
+{
+	return head->kind == QUEUE_MAIL && !head->deferred_at;
+}
+
 enum store_result queue_release(struct store_txn *txn, uint64_t id, int64_t now)
 {
 	struct span row;
 	struct queue_head head;
 	enum store_result result = get_head(txn, id, &row, &head);
-	if (result != STORE_OK || head.state == QUEUE_READY) {
+	if (result != STORE_OK ||
+	    (head.state == QUEUE_READY && (head.next_at <= now || !dwells(&head)))) {
 		return result;
 	}
 	return make_due(txn, id, row, &head, now);
@@ -349,7 +356,8 @@ enum store_result queue_flush(struct store_txn *txn, uint64_t id, int64_t now)
 	struct span row;
 	struct queue_head head;
 	enum store_result result = get_head(txn, id, &row, &head);
-	if (result != STORE_OK || head.state == QUEUE_HELD || head.next_at <= now) {
+	if (result != STORE_OK || head.state == QUEUE_HELD || head.next_at <= now ||
+	    dwells(&head)) {
 		return result;
 	}
 	return make_due(txn, id, row, &head, now);

@@ -40,10 +40,10 @@ enum queue_kind {
 	QUEUE_NOTICE_ENDED,     /* what an answer, or the admin, did */
 	QUEUE_NOTICE_IGNORED,   /* a right token came with an answer that did not count */
 	QUEUE_NOTICE_EVENT,     /* something about logins; its note says all, incident 0 */
-	QUEUE_NOTICE_REMINDER, /* it is still suspended: with the token */
-	QUEUE_NOTICE_EXPIRING, /* held mail will be deleted */
-	QUEUE_NOTICE_DRILL,    /* a sample, with a token that ends nothing; incident 0 */
-	QUEUE_NOTICE_DRILLED,  /* what an answer to it would have done; incident 0 */
+	QUEUE_NOTICE_REMINDER,  /* it is still suspended: with the token */
+	QUEUE_NOTICE_EXPIRING,  /* held mail will be deleted */
+	QUEUE_NOTICE_DRILL,     /* a sample, with a token that ends nothing; incident 0 */
+	QUEUE_NOTICE_DRILLED,   /* what an answer to it would have done; incident 0 */
 	QUEUE_KINDS,
 };
 
@@ -84,11 +84,11 @@ enum store_result queue_update(struct store_txn *txn, const struct queue_entry *
 enum store_result queue_remove(struct store_txn *txn, uint64_t id);
 
 /* State changes by id; NOT_FOUND when there is none, OK when it is so already. A released
- * one is due at `now`. One held by an incident and then by hand is held by hand: the incident's
+ * one, or one that dwells, is due at `now`. One held by an incident and then by hand is held by hand: the incident's
  * end does not release it. */
 enum store_result queue_hold(struct store_txn *txn, uint64_t id);
 enum store_result queue_release(struct store_txn *txn, uint64_t id, int64_t now);
-/* READY and not due: due at `now`. */
+/* READY and not due: due at `now`; but what was never tried dwells until its time. */
 enum store_result queue_flush(struct store_txn *txn, uint64_t id, int64_t now);
 
 /* What is done to many of an account's entries. */

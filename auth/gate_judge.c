@@ -1,0 +1,220 @@
+#include "auth/gate_books.h"
+
+#include "store/keys.h"
+
+/* ---- what it costs ---- */
+
+static uint32_t most_fitting(const struct budget_limits *limits)
+{
+	uint32_t least = UINT32_MAX;
+	for (size_t i = 0; i < limits->count; i++) {
+		least = limits->limit[i].tokens < least ? limits->limit[i].tokens : least;
+	}
+	return least;
+}
+
+/* What of the act is left when so many recipients are taken off. */
+static struct act without(const struct act *act, uint32_t count, uint32_t allowed)
+{
+	struct act rest = *act;
+	uint32_t left = count - allowed;
+	rest.recipients = act->recipients < left ? act->recipients : left;
+	rest.members = left - rest.recipients;
+	rest.past.strangers = act->past.strangers < left ? act->past.strangers : left;
+	rest.past.beyond = act->past.beyond < left ? act->past.beyond : left;
+	return rest;
+}
+
+/* A ticket is for who has asked for it, not for a thief who finds it open: it is good from
+ * networks that are not strange. A message is never dearer than the whole of an empty budget:
+ * how many recipients there may be in one is said by their number alone. */
+static void reckon(struct gate_finding *f)
+{
+	const struct gate_books *books = &f->books;
+	uint64_t count = (uint64_t)f->act.recipients + f->act.members;
+	f->count = count > UINT32_MAX ? UINT32_MAX : (uint32_t)count;
+	f->allowed = books->exempt || gate_is_strange(&f->act)
+	                 ? 0
+	                 : gate_ticket_part(&books->ticket, &books->marks, f->count,
+	                                    f->act.now);
+	struct act rest = without(&f->act, f->count, f->allowed);
+	f->bill = tariff_bill(&rest);
+	f->strangers = rest.past.learned ? rest.past.strangers : 0;
+	uint32_t price = tariff_price(&books->tariff, &f->bill);
+	uint32_t most = most_fitting(&books->limits);
+	uint32_t plain = f->count - f->allowed;
+	f->price = price <= most || plain > most ? price : most;
+}
+
+/* ---- where it meets the budget ---- */
+
+static enum gate_edge edge_of(const struct gate_finding *f)
+{
+	const struct gate_books *books = &f->books;
+	int64_t now = f->act.now;
+	if (books->exempt) {
+		return GATE_EDGE_WITHIN;
+	}
+	uint32_t plain = f->count - f->allowed;
+	uint32_t asked = plain > most_fitting(&books->limits) ? plain : f->price;
+	enum gate_edge edge = gate_limit_edge(&books->budget, &books->limits, asked, now);
+	bool again = edge == GATE_EDGE_NEVER && gate_marks_is_again(&books->marks, now);
+	return again ? GATE_EDGE_AGAIN : edge;
+}
+
+size_t gate_broken_limit(const struct budget *budget, const struct budget_limits *limits,
+                         uint32_t price, int64_t now)
+{
+	size_t i = 0;
+	while (i < limits->count && (uint64_t)budget_spent(&budget->ring[i], now) + price <=
+	                                limits->limit[i].tokens) {
+		i++;
+	}
+	return i < limits->count ? i : 0;
+}
+
+/* Would all limits be kept but for what anybody can bring about by mail? Then it is no theft,
+ * unless it comes from where a thief might be. */
+static bool is_provoked(const struct gate_finding *f)
+{
+	const struct gate_books *books = &f->books;
+	for (size_t i = 0; i < books->limits.count; i++) {
+		struct tariff_bill sum = tariff_tally_sum(&books->tally, i);
+		tariff_add(&sum, &f->bill);
+		uint64_t all = (uint64_t)budget_spent(&books->budget.ring[i], f->act.now) +
+		               f->price;
+		uint32_t provoked = tariff_provoked(&books->tariff, &sum);
+		uint64_t own = all > provoked ? all - provoked : 0;
+		if (tariff_is_strange(&books->tariff, &sum) ||
+		    own > books->limits.limit[i].tokens) {
+			return false;
+		}
+	}
+	return !gate_is_strange(&f->act);
+}
+
+/* ---- what is done ---- */
+
+/* Nobody is suspended, and no mail kept, where nobody would hear of it. */
+static enum gate_course course_of(const struct gate_rules *rules, enum gate_action action)
+{
+	bool heard = rules->suspend.npostmaster > 0 || action == GATE_ACTION_DEFER;
+	return heard ? (enum gate_course)action : GATE_COURSE_REFUSE;
+}
+
+static void turn_to_hold(const struct gate_rules *rules, enum gate_reason reason,
+                         struct gate_finding *f)
+{
+	f->reason = reason;
+	f->course = course_of(rules, GATE_ACTION_HOLD);
+}
+
+/* The windows for strangers: what is within the budget may still be beyond them. */
+static bool look_at_strangers(struct store_txn *txn, const struct gate_rules *rules,
+                              struct gate_finding *f)
+{
+	bool strange = gate_is_strange(&f->act), fits = true;
+	if (f->edge != GATE_EDGE_WITHIN || f->strangers == 0 || f->books.exempt ||
+	    f->books.limits.count == 0) {
+		return true;
+	}
+	if (budget_ask(&f->books.strangers, &rules->stranger_limits, f->strangers,
+	               f->act.now) != BUDGET_FITS) {
+		f->edge = GATE_EDGE_BEYOND;
+		f->reason = GATE_REASON_STRANGERS;
+		if (!strange || f->course != GATE_COURSE_SUSPEND) {
+			turn_to_hold(rules, GATE_REASON_STRANGERS, f);
+		}
+		return true;
+	}
+	if (!gate_site_fits(txn, KEY_SITE_STRANGERS, &rules->site_strangers,
+	                    strange ? f->strangers : 0, f->act.now, &fits)) {
+		return false;
+	}
+	if (!fits) {
+		f->edge = GATE_EDGE_BEYOND;
+		turn_to_hold(rules, GATE_REASON_SITE, f);
+	}
+	return true;
+}
+
+/* One event that hits a whole company must not lock a hundred people. */
+static bool look_around(struct store_txn *txn, const struct gate_rules *rules,
+                        struct gate_finding *f)
+{
+	bool fits = true;
+	if (gate_limit_verdict(f->edge, f->course) != GATE_TRIPPED) {
+		return true;
+	}
+	if (f->edge == GATE_EDGE_BEYOND && f->reason == GATE_REASON_BUDGET && is_provoked(f)) {
+		turn_to_hold(rules, GATE_REASON_PROVOKED, f);
+		return true;
+	}
+	if (!gate_site_fits(txn, KEY_SITE_LEDGER, &rules->suspend_max, 1, f->act.now, &fits)) {
+		return false;
+	}
+	if (!fits) {
+		turn_to_hold(rules, GATE_REASON_CROWD, f);
+	}
+	return true;
+}
+
+static bool is_taken(enum gate_verdict verdict)
+{
+	return verdict == GATE_ALLOW || verdict == GATE_HOLD;
+}
+
+/* Both budgets are asked: what could never fit one of them is a mistake, no theft. */
+static enum gate_verdict ask(struct store_txn *txn, const struct gate_rules *rules,
+                             struct gate_finding *f)
+{
+	const struct gate_extra *extra = &f->books.extra;
+	reckon(f);
+	f->edge = edge_of(f);
+	f->course = course_of(rules, f->books.action);
+	f->reason = GATE_REASON_BUDGET;
+	enum budget_verdict part = extra->limits.count
+	                               ? budget_ask(&extra->budget, &extra->limits,
+	                                            f->act.recipients, f->act.now)
+	                               : BUDGET_FITS;
+	if (part == BUDGET_NEVER && f->edge < GATE_EDGE_NEVER) {
+		return GATE_NEVER;
+	}
+	if (!look_at_strangers(txn, rules, f) || !look_around(txn, rules, f)) {
+		return GATE_BROKEN;
+	}
+	enum gate_verdict verdict = gate_limit_verdict(f->edge, f->course);
+	return part == BUDGET_SPENT && is_taken(verdict) ? GATE_SPENT : verdict;
+}
+
+enum gate_verdict gate_judge(struct store_txn *txn, const struct gate_rules *rules,
+                             const struct act *act, struct gate_finding *f)
+{
+	f->act = *act;
+	f->verdict = gate_books_read_act(txn, rules, act, &f->books);
+	if (f->verdict != GATE_ALLOW) {
+		return f->verdict;
+	}
+	if (f->books.standing.state == STANDING_SUSPENDED) {
+		return f->verdict = GATE_SUSPENDED;
+	}
+	if (familiar_look(txn, &rules->familiar, f->books.changed_wall, &f->act, &f->head) !=
+	    STORE_OK) {
+		return f->verdict = GATE_BROKEN;
+	}
+	f->verdict = f->act.past.barred ? GATE_BARRED : ask(txn, rules, f);
+	return f->verdict;
+}
+
+/* The next message of the account meets what this has cost; only what comes with a strange
+ * network is worth a suspension of its own. */
+enum gate_verdict gate_judge_charge(const struct gate_rules *rules, struct gate_finding *f)
+{
+	bool fits = budget_ask(&f->books.budget, &f->books.limits, f->price, f->act.now) ==
+	            BUDGET_FITS;
+	f->reason = GATE_REASON_BUDGET;
+	f->edge = fits ? GATE_EDGE_WITHIN : GATE_EDGE_BEYOND;
+	f->course = course_of(rules, f->books.action);
+	return !fits && f->course == GATE_COURSE_SUSPEND && !is_provoked(f) ? GATE_TRIPPED
+	                                                                    : GATE_ALLOW;
+}

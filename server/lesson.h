@@ -1,0 +1,30 @@
+/*
+ * What the smarthost's answers teach the guard, within the transaction that notes them: whom
+ * the account has written to, and strangers who are not there.
+ */
+#ifndef GATEPOST_SERVER_LESSON_H
+#define GATEPOST_SERVER_LESSON_H
+
+#include "auth/gate.h"
+#include "server/config.h"
+#include "store/queue.h"
+
+/* One recipient that has had its last answer. */
+struct lesson {
+	uint64_t contact;
+	bool refused; /* as unknown, 5.1.x; else it was taken */
+};
+
+/* Notes what was said of recipient `address`; false when there is nothing to learn of it: only
+ * mail of an account teaches, and only a 2xx or a 5.1.x. Any thread. */
+bool lesson_of(const struct secret_key *key, const struct queue_entry *entry,
+               struct span address, unsigned code, struct span status,
+               struct lesson *lesson_out);
+/* In the writer's transaction. TRIPPED: the account is suspended by it, as `result_out` says.
+ */
+enum gate_verdict lesson_learn(struct store_txn *txn, const struct config *config,
+                               const struct secret_key *key, const struct queue_entry *entry,
+                               const struct lesson *lessons, size_t n, int64_t now,
+                               struct gate_result *result_out);
+
+#endif
