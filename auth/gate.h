@@ -147,6 +147,10 @@ enum store_result gate_limit(struct store_txn *txn, struct span account,
 /* Sets what happens at its limit; DEFAULT gives back what is configured. */
 enum store_result gate_set_action(struct store_txn *txn, struct span account,
                                   enum gate_action action);
+/* Sets its own prices: those that are not as in tariff_unset; when all are, the configured ones
+ * are back. */
+enum store_result gate_set_prices(struct store_txn *txn, struct span account,
+                                  const struct tariff *prices);
 /* Gives it a ticket in place of the one before; one whose `at` is 0 takes that away. */
 enum store_result gate_allow(struct store_txn *txn, struct span account,
                              const struct gate_ticket *ticket);

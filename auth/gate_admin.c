@@ -98,6 +98,20 @@ enum store_result gate_set_action(struct store_txn *txn, struct span account,
 	return put_field(txn, account, &row, &row.action, &packed);
 }
 
+enum store_result gate_set_prices(struct store_txn *txn, struct span account,
+                                  const struct tariff *prices)
+{
+	struct account row;
+	struct buf packed = { .cap = GATE_BUDGET_MAX };
+	const struct tariff unset = tariff_unset();
+	enum store_result result = account_get(txn, account, &row);
+	if (result != STORE_OK) {
+		return result;
+	}
+	tariff_pack(prices, &unset, &packed);
+	return put_field(txn, account, &row, &row.tariff, &packed);
+}
+
 enum store_result gate_allow(struct store_txn *txn, struct span account,
                              const struct gate_ticket *ticket)
 {

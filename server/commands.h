@@ -100,6 +100,8 @@ json_t *command_used_text(const uint32_t *spent, size_t count);
 /* "hold"; NULL when it is none. "3000/1d, 120 used, until ...: why", or "". */
 const char *command_action_name(enum gate_action action);
 json_t *command_ticket_text(const struct gate_view *view);
+/* Prices of an account's own, "stranger=1 trap=0", or ""; NULL when they make no sense. */
+json_t *command_prices_text(struct span packed);
 /* Sets the password of an account, or makes it; all else is kept. */
 enum store_result command_put_secret(struct store_txn *txn, struct span account,
                                      struct span secret);
@@ -115,6 +117,7 @@ bool command_account_show(struct command_call *call);
 bool command_account_limit(struct command_call *call);
 bool command_account_reset(struct command_call *call);
 bool command_account_action(struct command_call *call);
+bool command_account_prices(struct command_call *call);
 bool command_account_allow(struct command_call *call);
 bool command_account_forget_login(struct command_call *call);
 bool command_token_add(struct command_call *call);

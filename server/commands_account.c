@@ -222,13 +222,14 @@ static json_t *account_row(struct command_call *call, struct store_txn *txn, str
 		return NULL;
 	}
 	return json_pack(
-	    "{s:o, s:s, s:o, s:o, s:b, s:s, s:o, s:b, s:s, s:I, s:I, s:o, s:o}", "account",
+	    "{s:o, s:s, s:o, s:o, s:b, s:s, s:o, s:o, s:b, s:s, s:I, s:I, s:o, s:o}", "account",
 	    command_text(name), "standing", view.incident ? "suspended" : "good", "limits",
 	    command_limits_text(&view.limits), "used",
 	    command_used_text(view.spent, view.limits.count), "own_limits", view.own_limits,
-	    "action", command_action_name(view.action), "ticket", command_ticket_text(&view),
-	    "exempt", view.exempt, "device", device_text(&view), "queued",
-	    (json_int_t)usage.entries, "queued_bytes", (json_int_t)usage.bytes, "created",
+	    "action", command_action_name(view.action), "prices",
+	    command_prices_text(account.tariff), "ticket", command_ticket_text(&view), "exempt",
+	    view.exempt, "device", device_text(&view), "queued", (json_int_t)usage.entries,
+	    "queued_bytes", (json_int_t)usage.bytes, "created",
 	    command_time(account.created_wall), "password_changed",
 	    command_time(account.changed_wall));
 }
@@ -275,10 +276,11 @@ static bool show(struct command_call *call, struct span name)
 	if (!row) {
 		return command_fail(call, "%.*s: its rows can not be read", SPAN_ARG(name));
 	}
-	command_layout(call, COMMAND_CARD,
-	               "account standing limits used own_limits action ticket exempt device "
-	               "queued queued_bytes created "
-	               "password_changed");
+	command_layout(
+	    call, COMMAND_CARD,
+	    "account standing limits used own_limits action prices ticket exempt device "
+	    "queued queued_bytes created "
+	    "password_changed");
 	call->emit(call->context, row);
 	return true;
 }

@@ -1,4 +1,5 @@
-/* What an account may send: its limits, what happens there, and tickets beyond them. */
+/* What an account may send: its limits, what happens there, its prices, and tickets beyond the
+ * limits. */
 #include "server/commands.h"
 
 #include <stdio.h>
@@ -65,6 +66,14 @@ json_t *command_used_text(const uint32_t *spent, size_t count)
 	return json;
 }
 
+/* Appends the words behind the account; cut when there are too many. */
+static void write_words(const struct command_call *call, char act[ACT_MAX])
+{
+	for (size_t i = 1, at = strlen(act); i < call->argc && at < ACT_MAX; i++) {
+		at += (size_t)snprintf(act + at, ACT_MAX - at, " %s", call->argv[i]);
+	}
+}
+
 /* ---- limit ---- */
 
 static bool limit_run(struct command_write *write, struct store_txn *txn, int64_t now)
@@ -77,14 +86,12 @@ static bool limit_run(struct command_write *write, struct store_txn *txn, int64_
 static bool limit(struct command_call *call, struct span name)
 {
 	struct budget_limits limits;
-	char act[200] = "account limit";
+	char act[ACT_MAX] = "account limit";
 	bool given = call->argc > 2 || strcmp(call->argv[1], "default") != 0;
 	if (!command_limits(call, call->argv + 1, given ? call->argc - 1 : 0, &limits)) {
 		return false;
 	}
-	for (size_t i = 1, at = strlen(act); i < call->argc && at < sizeof act; i++) {
-		at += (size_t)snprintf(act + at, sizeof act - at, " %s", call->argv[i]);
-	}
+	write_words(call, act);
 	struct command_write write = {
 		.run = limit_run,
 		.call = call,
@@ -147,6 +154,75 @@ static bool set_action(struct command_call *call, struct span name)
 bool command_account_action(struct command_call *call)
 {
 	return command_with_account(call, set_action);
+}
+
+/* ---- prices ---- */
+
+json_t *command_prices_text(struct span packed)
+{
+	struct buf text = { .cap = 512 };
+	const struct tariff unset = tariff_unset();
+	struct tariff own = unset;
+	bool good = tariff_unpack(packed, &own);
+	for (enum tariff_row i = 0; i < TARIFF_ROWS; i++) {
+		if (own.price[i] != unset.price[i]) {
+			buf_printf(&text, "%s%s=%u", text.len ? " " : "", tariff_name(i),
+			           own.price[i]);
+		}
+	}
+	json_t *json = good ? command_text(buf_span(&text)) : NULL;
+	buf_done(&text);
+	return json;
+}
+
+static bool read_prices(struct command_call *call, struct tariff *own)
+{
+	bool given = call->argc > 2 ||
+	             (strcmp(call->argv[1], "default") != 0 && strcmp(call->argv[1], "-") != 0);
+	for (size_t i = 1; given && i < call->argc; i++) {
+		const char *reason;
+		size_t name = strcspn(call->argv[i], "=") + 1;
+		if (!tariff_parse(span_str(call->argv[i]), own, &reason)) {
+			return command_fail(call, "%s: %s", call->argv[i], reason);
+		}
+		for (size_t k = 1; k < i; k++) {
+			if (strncmp(call->argv[k], call->argv[i], name) == 0) {
+				return command_fail(call, "%s: a second price of that name",
+				                    call->argv[i]);
+			}
+		}
+	}
+	return true;
+}
+
+static bool prices_run(struct command_write *write, struct store_txn *txn, int64_t now)
+{
+	(void)now;
+	return gate_set_prices(txn, write->account, write->data) == STORE_OK ||
+	       no_such(write->call, write->account);
+}
+
+static bool prices(struct command_call *call, struct span name)
+{
+	char act[ACT_MAX] = "account prices";
+	struct tariff own = tariff_unset();
+	if (!read_prices(call, &own)) {
+		return false;
+	}
+	write_words(call, act);
+	struct command_write write = {
+		.run = prices_run,
+		.call = call,
+		.account = name,
+		.act = act,
+		.data = &own,
+	};
+	return command_commit(&write);
+}
+
+bool command_account_prices(struct command_call *call)
+{
+	return command_with_account(call, prices);
 }
 
 /* ---- tickets ---- */

@@ -16,6 +16,7 @@
 #include "auth/linger.h"
 #include "auth/oauth.h"
 #include "auth/sender.h"
+#include "auth/tariff.h"
 #include "auth/unlock.h"
 #include "proto/arena.h"
 #include "proto/error.h"
@@ -32,6 +33,8 @@
 #define CONFIG_PEERS_MAX       64
 #define CONFIG_DEVICES_MAX     64
 #define CONFIG_NETWORKS_MAX    256 /* of a list */
+#define CONFIG_PLACES_MAX      64  /* network blocks */
+#define CONFIG_TRAPS_MAX       1024
 
 enum config_tls {
 	CONFIG_TLS_STARTTLS,
@@ -46,6 +49,8 @@ enum config_role {
 
 enum config_suspended_at { CONFIG_SUSPENDED_AT_MAIL, CONFIG_SUSPENDED_AT_AUTH };
 enum config_unlock_word { CONFIG_UNLOCK_WORD_OPTIONAL, CONFIG_UNLOCK_WORD_REQUIRED };
+
+enum config_history { CONFIG_HISTORY_ON, CONFIG_HISTORY_OFF };
 
 enum config_enrol { CONFIG_ENROL_KNOWN, CONFIG_ENROL_OPEN };
 
@@ -77,6 +82,17 @@ struct config_device {
 	char *account;               /* canonical */
 	struct budget_limits limits; /* count 0: as any account */
 	enum gate_action action;
+};
+
+/* What the admin knows of a network. */
+struct config_network {
+	char *name;
+	struct network *address;
+	size_t naddresses;
+	unsigned familiar;           /* 1: as good as ripe for everybody */
+	unsigned shared;             /* 1: many accounts use it; not both */
+	struct budget_limits limits; /* for mail from there, in place of the site's, when the
+	                                account has none of its own; count 0: none */
 };
 
 /* All times in ms, all sizes in bytes. */
@@ -121,6 +137,20 @@ struct config {
 	struct budget_limits suspend_max; /* of suspensions by budget; one or none */
 	struct span *exempt;              /* canonical accounts or patterns */
 	size_t nexempt;
+	/* the guard */
+	struct tariff prices;
+	struct tariff_dwell dwell;
+	struct budget_limits
+	    stranger_limits;                 /* distinct strangers of an account; may be none */
+	struct budget_limits site_strangers; /* from unripe networks, in all; one or none */
+	enum config_history history;
+	int64_t history_keep;
+	unsigned shared_from; /* accounts that make a network a shared one */
+	struct span *trap;    /* as given; the same as keys, sorted: */
+	size_t ntraps;
+	struct span *trap_keys;
+	struct config_network network[CONFIG_PLACES_MAX];
+	size_t nnetworks;
 	/* suspension */
 	struct span *postmaster; /* where notices go; none: accounts are never suspended */
 	size_t npostmaster;
@@ -132,7 +162,7 @@ struct config {
 	enum config_suspended_at suspended_at;
 	enum config_unlock_word unlock_word;
 	int64_t held_lifetime; /* of mail held by an incident */
-	char *on_suspend; /* a program, absolute path; NULL: none */
+	char *on_suspend;      /* a program, absolute path; NULL: none */
 	enum sender_check sender_check;
 	int64_t retry[CONFIG_RETRY_MAX];
 	size_t nretry;
@@ -189,6 +219,11 @@ struct unlock_rules config_unlock_rules(const struct config *config,
 /* The device at this address (16 bytes, IPv4 as v4-mapped), or NULL. */
 const struct config_device *config_device_at(const struct config *config,
                                              const unsigned char address[16]);
+/* The network block that says most about this address: that of the longest prefix; or NULL. */
+const struct config_network *config_network_at(const struct config *config,
+                                               const unsigned char address[16]);
+/* Is this recipient, a key (address_key), one that the admin planted? */
+bool config_is_trap(const struct config *config, struct span key);
 /* Does somebody else keep the passwords? Then a success is cached for `cache_time` only, and a
  * session lasts for an hour or a hundred messages: `age` in ms since the login. */
 bool config_is_external(const struct config *config);

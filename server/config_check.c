@@ -77,19 +77,34 @@ static bool check_listeners(struct config_load *load)
 	return true;
 }
 
-static bool check_limits(struct config_load *load)
+bool config_check_windows(const struct config_load *load, enum config_block block,
+                          const char *title, const char *key,
+                          const struct budget_limits *limits)
 {
-	const struct budget_limits *limits = &load->config->limits;
 	for (size_t i = 0; i < limits->count; i++) {
 		for (size_t before = 0; before < i; before++) {
 			if (limits->limit[before].window == limits->limit[i].window) {
-				return config_load_fail_key(
-				    load, "limits", i + 1,
-				    "value %zu has the window of value %zu", i + 1, before + 1);
+				struct config_name name = config_name_key(block, title, key);
+				return config_load_fail(
+				    load, config_load_line(load, block, title, key, i + 1),
+				    name.text, "value %zu has the window of value %zu", i + 1,
+				    before + 1);
 			}
 		}
 	}
 	return true;
+}
+
+static bool check_limits(struct config_load *load)
+{
+	const struct config *config = load->config;
+	bool good = config_check_windows(load, CONFIG_TOP, "", "limits", &config->limits);
+	for (size_t i = 0; good && i < config->ndevices; i++) {
+		const struct config_device *device = &config->device[i];
+		good = config_check_windows(load, CONFIG_DEVICE, device->name, "limits",
+		                            &device->limits);
+	}
+	return good;
 }
 
 /* Only the site's own MTA hands in answers, and nobody else's passwords go in the clear. */

@@ -1,5 +1,7 @@
-/* The kinds of lists: addresses, networks, limits, accounts. */
+/* The kinds of lists: addresses, networks, limits, accounts, prices. */
 #include "server/config_table.h"
+
+#include <assert.h>
 
 #include "proto/address.h"
 
@@ -164,6 +166,57 @@ static bool parse_pattern(const struct config_row *row, struct span text,
 	                        fault);
 }
 
+/* ---- prices: those that are given, over the defaults ---- */
+
+static bool parse_price(const struct config_row *row, struct span text,
+                        struct config_value *value_out, struct error *fault)
+{
+	(void)row;
+	struct tariff tariff;
+	const char *reason = "is no price";
+	bool good = tariff_parse(text, &tariff, &reason);
+	return config_take_text(text, value_out, good, reason, fault);
+}
+
+void config_preset_prices(const struct config_row *row, void *object)
+{
+	*(struct tariff *)at(object, row->offset) = tariff_default();
+}
+
+static bool store_price(const struct config_row *row, const struct config_slot *slot,
+                        const struct config_value *value)
+{
+	const char *reason;
+	bool good = tariff_parse(value->text, at(slot->object, row->offset), &reason);
+	assert(good);
+	return good;
+}
+
+/* All but that of a recipient, which can not be given. */
+static size_t count_prices(const struct config_row *row, const void *object)
+{
+	(void)row;
+	(void)object;
+	return TARIFF_ROWS - 1;
+}
+
+static void write_price(const struct config_row *row, const void *object, size_t index,
+                        struct buf *out)
+{
+	const struct tariff *tariff = at(object, row->offset);
+	enum tariff_row price = (enum tariff_row)(index + 1);
+	buf_printf(out, "\"%s=%u\"", tariff_name(price), tariff->price[price]);
+}
+
+void config_explain_prices(struct buf *out)
+{
+	for (enum tariff_row i = TARIFF_RECIPIENT + 1; i < TARIFF_ROWS; i++) {
+		buf_printf(out, "%s \"%s\": %s", i > 1 ? ";" : "", tariff_name(i),
+		           tariff_meaning(i));
+	}
+	buf_put_str(out, ".");
+}
+
 /* ---- the types ---- */
 
 #define TYPE(id) const struct config_type config_type_##id
@@ -174,4 +227,5 @@ TYPE(limits) = { "limits", parse_limit, store_limit, write_limit, count_limits }
 TYPE(patterns) = { "accounts", parse_pattern, store_span, write_span, count_list };
 TYPE(mailboxes) = { "mail addresses", config_parse_mailbox, store_span, write_span,
 	            count_list };
+TYPE(prices) = { "prices", parse_price, store_price, write_price, count_prices };
 TYPE(words) = { "words", config_parse_word, store_span, write_span, count_list };

@@ -182,6 +182,9 @@ static bool store_values(struct config_load *load, const struct config_row *row,
 		                    .object = object,
 		                    .count = cfg_opt_size(option) };
 	int line = config_load_line(load, row->block, title, row->name, 0);
+	if (row->preset) {
+		row->preset(row, object);
+	}
 	if (row->type->count && (int64_t)slot.count > row->max) {
 		return config_load_fail(load, line, name.text, "has more than %lld values",
 		                        (long long)row->max);
@@ -285,7 +288,9 @@ static bool fill(struct config_load *load)
 	       fill_blocks(load, CONFIG_SMARTHOST, config->smarthost,
 	                   sizeof config->smarthost[0], &config->nsmarthosts) &&
 	       fill_blocks(load, CONFIG_DEVICE, config->device, sizeof config->device[0],
-	                   &config->ndevices);
+	                   &config->ndevices) &&
+	       fill_blocks(load, CONFIG_NETWORK, config->network, sizeof config->network[0],
+	                   &config->nnetworks);
 }
 
 /* ---- the whole ---- */
@@ -293,7 +298,8 @@ static bool fill(struct config_load *load)
 struct config *config_load(const char *path, struct error *error)
 {
 	static bool (*const steps[])(struct config_load *) = {
-		read_file, clean, parse, note, fill, config_check, config_check_auth,
+		read_file,         clean, parse, note, fill, config_check, config_check_guard,
+		config_check_auth,
 	};
 	struct error own = { "" };
 	struct config_load load = { .path = path, .error = &own };

@@ -35,8 +35,15 @@ int config_load_line(const struct config_load *load, enum config_block block, co
 bool config_load_fail_key(const struct config_load *load, const char *key, size_t value,
                           const char *format, ...) __attribute__((format(printf, 4, 5)));
 
-/* What keys say together (config_check.c), and about logins (config_auth.c). */
+/* No window may stand in a list of limits twice. */
+bool config_check_windows(const struct config_load *load, enum config_block block,
+                          const char *title, const char *key,
+                          const struct budget_limits *limits);
+
+/* What keys say together (config_check.c), about the guard (config_guard.c) and about logins
+ * (config_auth.c). */
 bool config_check(struct config_load *load);
+bool config_check_guard(struct config_load *load);
 bool config_check_auth(struct config_load *load);
 
 #endif

@@ -44,6 +44,9 @@ static void write_blocks(const struct config *config, enum config_block block, s
 	for (size_t i = 0; block == CONFIG_DEVICE && i < config->ndevices; i++) {
 		write_block(block, config->device[i].name, &config->device[i], out);
 	}
+	for (size_t i = 0; block == CONFIG_NETWORK && i < config->nnetworks; i++) {
+		write_block(block, config->network[i].name, &config->network[i], out);
+	}
 }
 
 /* A key of the top, or all blocks of a kind, as text. */
@@ -198,8 +201,9 @@ static void write_default(const struct config_row *row, struct buf *out)
 	struct config_listener listener = { 0 };
 	struct config_smarthost smarthost = { 0 };
 	struct config_device device = { 0 };
-	void *const object[CONFIG_BLOCKS] = { &config, &config, &listener, &smarthost,
-		                              &device };
+	struct config_network network = { 0 };
+	void *const object[CONFIG_BLOCKS] = { &config,    &config, &listener,
+		                              &smarthost, &device, &network };
 	struct buf line = { .cap = TEXT_MAX };
 	arena_init(&config.memory, TEXT_MAX);
 	if (config_row_init(row, &config.memory, object[row->block], false)) {
@@ -221,6 +225,9 @@ static void write_entry(const struct config_row *row, struct buf *out)
 	config_row_write_range(row, &range);
 	if (range.len) {
 		buf_printf(&text, " %.*s.", SPAN_ARG(buf_span(&range)));
+	}
+	if (row->explain) {
+		row->explain(&text);
 	}
 	if (row->initial) {
 		buf_put_str(&text, " Default: ");

@@ -24,8 +24,13 @@ const struct config_block_info config_blocks[CONFIG_BLOCKS] = {
 	                    "as "
 	                    "an account, without AUTH and without TLS, and is counted and "
 	                    "stopped as any account is." },
+	[CONFIG_NETWORK] = { "network", CONFIG_PLACES_MAX,
+	                     "What you know of a network from which users write. Of blocks "
+	                     "that overlap the one with the longest prefix counts." },
 };
 
+#define NETWORK(field)      CONFIG_NETWORK, #field
+#define AT_NETWORK(field)   offsetof(struct config_network, field)
 #define TOP(field)          CONFIG_TOP, #field
 #define AT(field)           offsetof(struct config, field)
 #define LISTEN(field)       CONFIG_LISTEN, #field
@@ -100,6 +105,22 @@ const struct config_row config_rows[] = {
 	{ DEVICE(action), &config_type_word, AT_DEVICE(action), .initial = "default",
 	  .words = "suspend|defer|hold|default",
 	  .sentence = "What happens at the limit, when not the same as with all others." },
+
+	{ CONFIG_NETWORK, "addresses", &config_type_networks, AT_NETWORK(address), 1,
+	  CONFIG_NETWORKS_MAX, .count_offset = AT_NETWORK(naddresses),
+	  .sentence = "Addresses and networks." },
+	{ NETWORK(familiar), &config_type_word, AT_NETWORK(familiar), .initial = "no",
+	  .words = "no|yes",
+	  .sentence = "With yes it is familiar to every account from the first day: an office, "
+	              "the site's VPN." },
+	{ NETWORK(shared), &config_type_word, AT_NETWORK(shared), .initial = "no",
+	  .words = "no|yes",
+	  .sentence =
+	      "With yes it says nothing about who writes from there, however long it is "
+	      "used: a webmail server, a public VPN." },
+	{ NETWORK(limits), &config_type_limits, AT_NETWORK(limits), 0, BUDGET_LIMITS_MAX,
+	  .derived = "those of all mail",
+	  .sentence = "For mail from there, in place of limits; an account's own come first." },
 
 	{ CONFIG_TOP, "auth", &config_type_word, AT(backend.kind), .initial = "internal",
 	  .words = "internal|saslauthd|sasldb|ldap|sql|dovecot",
@@ -217,6 +238,50 @@ const struct config_row config_rows[] = {
 	  .sentence = "Accounts without limits, with * for any run of characters; ten times "
 	              "the limit is told to the postmasters once a day: "
 	              "{ \"newsletter@example.org\", \"*@lists.example.org\" }." },
+	{ TOP(prices), &config_type_prices, AT(prices), 0, TARIFF_ROWS, "",
+	  .preset = config_preset_prices, .explain = config_explain_prices,
+	  .sentence =
+	      "What a message costs beyond one token of limits a recipient. Only the mail of "
+	      "an account with a history (28 days and 50 recipients, or an import) is charged "
+	      "so. Those that are not given stay as they are; a price of 0 is off, and with "
+	      "all of them off recipients are counted and nothing else. An account may have "
+	      "its own (gatepostctl account prices)." },
+	{ CONFIG_TOP, "dwell_from", &config_type_unsigned, AT(dwell.from), 0, 100, "50",
+	  .sentence = "Once so many percent of a limit are used, and prices beyond the "
+	              "recipients are among it, mail waits in the queue before it is relayed, "
+	              "the longer the more is used; mail to known recipients from a familiar "
+	              "network never does. 100 is never." },
+	{ CONFIG_TOP, "dwell_max", &config_type_duration, AT(dwell.most), 0, 1 * DAY, "5m",
+	  .sentence = "How long it waits when the limit is all but used." },
+	{ CONFIG_TOP, "dwell_strange", &config_type_duration, AT(dwell.strange), 0, 7 * DAY,
+	  "4h",
+	  .sentence = "The same for mail to strangers from a network that is not familiar." },
+	{ TOP(stranger_limits), &config_type_limits, AT(stranger_limits), 0, BUDGET_LIMITS_MAX,
+	  "100/24h 300/7d",
+	  .sentence =
+	      "Strangers, each counted once, whom an account with a history may write to in a "
+	      "window: beyond them its mail is held and the postmasters are told; from a "
+	      "network that is not familiar it is suspended. {} is no limit." },
+	{ TOP(site_strangers), &config_type_limits, AT(site_strangers), 0, 1, "200/24h",
+	  .sentence =
+	      "Strangers that all accounts together may write to from networks that are "
+	      "not familiar: beyond them such mail is held, and one notice names the "
+	      "accounts. {} is no limit." },
+	{ TOP(history), &config_type_word, AT(history), .initial = "on", .words = "on|off",
+	  .sentence =
+	      "Whether it is learned to whom an account writes and from where, as keyed "
+	      "digests. With off nobody is a stranger, and no network strange." },
+	{ TOP(history_keep), &config_type_duration, AT(history_keep), 30 * DAY, 3650 * DAY,
+	  "390d",
+	  .sentence = "How long a recipient or a network that is not used any more stays "
+	              "known." },
+	{ TOP(shared_from), &config_type_unsigned, AT(shared_from), 2, 32, "10",
+	  .sentence = "A network that is familiar to so many accounts is a shared one." },
+	{ TOP(traps), &config_type_mailboxes, AT(trap), 0, CONFIG_TRAPS_MAX, "",
+	  .count_offset = AT(ntraps),
+	  .sentence =
+	      "Addresses that nobody has a reason to write to, planted where only thieves and "
+	      "robots find them: { \"anna.meier@example.org\" }." },
 	{ TOP(postmaster), &config_type_mailboxes, AT(postmaster), 0, CONFIG_POSTMASTERS_MAX,
 	  "", .count_offset = AT(npostmaster), .sample = "postmaster@example.org",
 	  .sentence =

@@ -13,6 +13,7 @@ enum config_block {
 	CONFIG_LISTEN,
 	CONFIG_SMARTHOST,
 	CONFIG_DEVICE,
+	CONFIG_NETWORK,
 	CONFIG_BLOCKS
 };
 
@@ -65,6 +66,10 @@ struct config_row {
 	const char *words;  /* "a|b" for config_type_word(s), in the order of the enum */
 	const char *sentence;
 	size_t count_offset; /* of a list of spans or networks: its length */
+	/* What is there before any value is stored; NULL: nothing. */
+	void (*preset)(const struct config_row *row, void *object);
+	/* What the man page says besides; NULL: nothing. */
+	void (*explain)(struct buf *out);
 };
 
 extern const struct config_type config_type_integer, config_type_unsigned, config_type_size,
@@ -72,7 +77,7 @@ extern const struct config_type config_type_integer, config_type_unsigned, confi
     config_type_path, config_type_socket, config_type_user, config_type_host,
     config_type_addresses, config_type_networks, config_type_limits, config_type_patterns,
     config_type_mailboxes, config_type_words, config_type_account, config_type_durations,
-    config_type_text, config_type_mailbox, config_type_reply_address;
+    config_type_text, config_type_mailbox, config_type_reply_address, config_type_prices;
 
 extern const struct config_block_info config_blocks[CONFIG_BLOCKS];
 extern const struct config_row config_rows[];
@@ -98,6 +103,10 @@ bool config_parse_word(const struct config_row *row, struct span text,
                        struct config_value *value_out, struct error *fault);
 bool config_parse_mailbox(const struct config_row *row, struct span text,
                           struct config_value *value_out, struct error *fault);
+
+/* Of config_type_prices. */
+void config_preset_prices(const struct config_row *row, void *object);
+void config_explain_prices(struct buf *out);
 
 /* With nothing in it. NULL without memory. */
 struct config *config_new_empty(void);

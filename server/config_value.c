@@ -408,6 +408,9 @@ bool config_row_init(const struct config_row *row, struct arena *memory, void *o
 	for (size_t i = 0; list && i < rest.len; i++) {
 		slot.count += rest.ptr[i] == ' ';
 	}
+	if (row->preset) {
+		row->preset(row, object);
+	}
 	for (; text && (rest.len || (!list && slot.index == 0)); slot.index++) {
 		struct config_value value;
 		struct span word = list ? span_first(rest, span_find(rest, ' ')) : rest;

@@ -17,6 +17,7 @@ enum account_tag {
 	TAG_CHANGED,
 	TAG_ACTION,
 	TAG_TICKET,
+	TAG_TARIFF,
 	ACCOUNT_TAGS,
 };
 enum ledger_tag {
@@ -124,6 +125,7 @@ enum store_result account_get(struct store_txn *txn, struct span name,
 			.changed_wall = read_time(row.fields[TAG_CHANGED]),
 			.action = row.fields[TAG_ACTION],
 			.ticket = row.fields[TAG_TICKET],
+			.tariff = row.fields[TAG_TARIFF],
 		};
 	}
 	return result;
@@ -146,6 +148,7 @@ enum store_result account_put(struct store_txn *txn, struct span name,
 			[TAG_CHANGED] = span_from(buf_span(&times), 8),
 			[TAG_ACTION] = account->action,
 			[TAG_TICKET] = account->ticket,
+			[TAG_TARIFF] = account->tariff,
 		},
 	};
 	enum store_result result = times.failed ? store_txn_fail(txn, STORE_FAILED)

@@ -13,6 +13,7 @@ struct account {
 	struct span limits; /* packed budget limits; empty: the configured ones */
 	struct span action; /* packed: what happens at the limit; empty: as configured */
 	struct span ticket; /* packed: what is allowed beyond it; empty: nothing */
+	struct span tariff; /* packed: its own prices; empty: the configured ones */
 	int64_t created_wall; /* ms since 1970 */
 	int64_t changed_wall; /* of the secret */
 };

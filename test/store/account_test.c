@@ -12,6 +12,9 @@ static void assert_account(const struct account *have, const struct account *wan
 {
 	assert_true(span_eq(have->secret, want->secret));
 	assert_true(span_eq(have->limits, want->limits));
+	assert_true(span_eq(have->action, want->action));
+	assert_true(span_eq(have->ticket, want->ticket));
+	assert_true(span_eq(have->tariff, want->tariff));
 	assert_int_equal(have->created_wall, want->created_wall);
 	assert_int_equal(have->changed_wall, want->changed_wall);
 }
@@ -25,6 +28,9 @@ static void round_trip(void **state)
 		{ .secret = SPAN_LIT("s") },
 		{ .limits = SPAN_LIT("l"), .changed_wall = -1 },
 		{ .created_wall = INT64_MAX, .changed_wall = INT64_MIN },
+		{ .action = SPAN_LIT("\1") },
+		{ .ticket = SPAN_LIT("t\0"), .tariff = SPAN_LIT("\1\2\0") },
+		{ .action = SPAN_LIT("a"), .tariff = SPAN_LIT("p") },
 	};
 	struct place *place = *state;
 	const struct span names[] = { SPAN_LIT("alice@example.org"), SPAN_LIT("a"),
