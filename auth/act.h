@@ -5,6 +5,8 @@
 
 #include "proto/span.h"
 
+struct budget_limits;
+
 /* Where it comes from, as far as the server knows. */
 struct origin {
 	uint64_t network; /* familiar_network of its IPv4 /24, IPv6 /48 or origin AS; 0: this
@@ -12,6 +14,8 @@ struct origin {
 	bool familiar;    /* declared: as good as ripe for everybody */
 	bool shared;      /* declared: many accounts use it, so it says nothing about one */
 	char country[3];  /* "DE"; "": not known */
+	/* For mail from there, in place of the site's; NULL: those. Borrowed. */
+	const struct budget_limits *limits;
 };
 
 /* What that network is to the account. */

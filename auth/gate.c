@@ -209,9 +209,7 @@ static struct bill make_bill(const struct gate_rules *rules, const struct gate_f
 	const struct budget *budget = strangers ? &books->strangers : &books->budget;
 	const struct budget_limits *limits = strangers ? &rules->stranger_limits
 	                                               : &books->limits;
-	uint32_t asked = strangers             ? f->strangers
-	                 : f->price > f->count ? f->price
-	                                       : f->count - f->allowed;
+	uint32_t asked = strangers ? f->strangers : f->price;
 	size_t i = gate_broken_limit(budget, limits, asked, f->act.now);
 	struct bill bill = { .limit = limits->limit[i],
 		             .spent = budget_spent(&budget->ring[i], f->act.now),
@@ -334,7 +332,7 @@ enum gate_verdict gate_refused(struct store_txn *txn, const struct gate_rules *r
 	}
 	f.bill = (struct tariff_bill){ .count[TARIFF_REFUSED] = count_refused(txn, rules, &f) };
 	f.price = tariff_price(&f.books.tariff, &f.bill);
-	f.count = f.allowed = f.strangers = 0;
+	f.count = f.allowed = f.plain = f.strangers = 0;
 	if (f.price == 0 || store_txn_result(txn) != STORE_OK) {
 		return store_txn_result(txn) == STORE_OK ? GATE_ALLOW : GATE_BROKEN;
 	}

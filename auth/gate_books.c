@@ -143,7 +143,11 @@ enum gate_verdict gate_books_read_act(struct store_txn *txn, const struct gate_r
                                       const struct act *act, struct gate_books *books)
 {
 	struct apppass apppass;
-	enum gate_verdict verdict = gate_books_read(txn, rules, act->account, act->now, books);
+	struct gate_rules there = *rules;
+	if (act->origin.limits) {
+		there.limits = *act->origin.limits;
+	}
+	enum gate_verdict verdict = gate_books_read(txn, &there, act->account, act->now, books);
 	if (verdict != GATE_ALLOW || !act->apppass.len) {
 		return verdict;
 	}

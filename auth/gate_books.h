@@ -104,6 +104,7 @@ struct gate_finding {
 	struct act act;          /* with its past */
 	uint32_t count;          /* its recipients, with the members of lists */
 	uint32_t allowed;        /* of these, by its ticket */
+	uint32_t plain;          /* recipients that are left */
 	struct tariff_bill bill; /* of the others */
 	uint32_t strangers;      /* the same */
 	uint32_t price;

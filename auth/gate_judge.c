@@ -26,8 +26,8 @@ static struct act without(const struct act *act, uint32_t count, uint32_t allowe
 }
 
 /* A ticket is for who has asked for it, not for a thief who finds it open: it is good from
- * networks that are not strange. A message is never dearer than the whole of an empty budget:
- * how many recipients there may be in one is said by their number alone. */
+ * networks that are not strange. How many recipients there may be in a message is said by their
+ * number alone: if that fits, it is never dearer than the whole of an empty budget. */
 static void reckon(struct gate_finding *f)
 {
 	const struct gate_books *books = &f->books;
@@ -42,8 +42,8 @@ static void reckon(struct gate_finding *f)
 	f->strangers = rest.past.learned ? rest.past.strangers : 0;
 	uint32_t price = tariff_price(&books->tariff, &f->bill);
 	uint32_t most = most_fitting(&books->limits);
-	uint32_t plain = f->count - f->allowed;
-	f->price = price <= most || plain > most ? price : most;
+	f->plain = rest.recipients;
+	f->price = price <= most || f->plain > most ? price : most;
 }
 
 /* ---- where it meets the budget ---- */
@@ -55,9 +55,7 @@ static enum gate_edge edge_of(const struct gate_finding *f)
 	if (books->exempt) {
 		return GATE_EDGE_WITHIN;
 	}
-	uint32_t plain = f->count - f->allowed;
-	uint32_t asked = plain > most_fitting(&books->limits) ? plain : f->price;
-	enum gate_edge edge = gate_limit_edge(&books->budget, &books->limits, asked, now);
+	enum gate_edge edge = gate_limit_edge(&books->budget, &books->limits, f->price, now);
 	bool again = edge == GATE_EDGE_NEVER && gate_marks_is_again(&books->marks, now);
 	return again ? GATE_EDGE_AGAIN : edge;
 }

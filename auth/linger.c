@@ -99,8 +99,8 @@ static void remind(struct step *s)
 {
 	s->incident.reminders = reminders_due(&s->incident, s->now);
 	if (is_suspended(s)) {
-		suspend_put_notice(s->txn, &s->rules->suspend, QUEUE_NOTICE_REMINDER,
-		                   s->incident.number, SPAN_NONE, s->now, s->wall);
+		suspend_put_token_notice(s->txn, &s->rules->suspend, QUEUE_NOTICE_REMINDER,
+		                         &s->incident, s->now, s->wall);
 	}
 }
 

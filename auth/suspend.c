@@ -1,6 +1,7 @@
 #include "auth/suspend.h"
 
 #include "auth/familiar.h"
+#include "auth/gate.h"
 #include "store/account.h"
 #include "store/journal.h"
 #include "store/killpoint.h"
@@ -56,34 +57,77 @@ enum store_result suspend_incident_of(struct store_txn *txn, struct span account
 
 /* ---- notice and journal ---- */
 
+/* To those postmasters of whom `may` says yes; NULL: all of them. */
+static enum store_result put_notice(struct store_txn *txn, const struct suspend_rules *rules,
+                                    struct queue_entry *entry, const bool *may)
+{
+	struct arena arena;
+	arena_init(&arena, QUEUE_ENTRY_MAX);
+	size_t n = 0;
+	struct queue_recipient *to = arena_alloc(&arena, rules->npostmaster * sizeof *to);
+	for (size_t i = 0; to && i < rules->npostmaster; i++) {
+		to[n].address = rules->postmaster[i];
+		n += !may || may[i];
+	}
+	entry->id = store_next_id(store_txn_store(txn));
+	entry->state = QUEUE_READY;
+	entry->next_at = 0; /* before all other mail */
+	entry->recipients = to;
+	entry->nrecipients = n;
+	enum store_result result = !to && rules->npostmaster ? store_txn_fail(txn, STORE_FAILED)
+	                           : n == 0                  ? store_txn_result(txn)
+	                                                     : queue_put(txn, entry);
+	arena_done(&arena);
+	return result;
+}
+
 enum store_result suspend_put_notice(struct store_txn *txn, const struct suspend_rules *rules,
                                      enum queue_kind kind, uint64_t incident, struct span note,
                                      int64_t now, int64_t wall)
 {
-	struct arena arena;
-	arena_init(&arena, QUEUE_ENTRY_MAX);
-	size_t n = rules->npostmaster;
-	struct queue_recipient *to = arena_alloc(&arena, n * sizeof *to);
-	for (size_t i = 0; to && i < n; i++) {
-		to[i].address = rules->postmaster[i];
-	}
-	const struct queue_entry entry = {
-		.id = store_next_id(store_txn_store(txn)),
+	struct queue_entry entry = {
 		.kind = kind,
 		.incident = incident,
 		.note = note,
-		.state = QUEUE_READY,
 		.accepted_at = now,
 		.accepted_wall = wall,
-		.next_at = 0, /* before all other mail */
-		.recipients = to,
-		.nrecipients = n,
 	};
-	enum store_result result = n == 0 ? store_txn_result(txn)
-	                           : to   ? queue_put(txn, &entry)
-	                                  : store_txn_fail(txn, STORE_FAILED);
-	arena_done(&arena);
-	return result;
+	return put_notice(txn, rules, &entry, NULL);
+}
+
+static bool is_member(const struct suspend_rules *rules, struct span account)
+{
+	size_t i = 0;
+	while (i < rules->nmembers && !gate_pattern_matches(rules->member[i], account)) {
+		i++;
+	}
+	return i < rules->nmembers;
+}
+
+#define POSTMASTERS_MAX 64
+
+enum store_result suspend_put_token_notice(struct store_txn *txn,
+                                           const struct suspend_rules *rules,
+                                           enum queue_kind kind,
+                                           const struct incident *incident, int64_t now,
+                                           int64_t wall)
+{
+	bool may[POSTMASTERS_MAX], may_not[POSTMASTERS_MAX];
+	bool member = is_member(rules, incident->account);
+	assert(rules->npostmaster <= POSTMASTERS_MAX);
+	for (size_t i = 0; i < rules->npostmaster; i++) {
+		may_not[i] = member || span_eq_nocase(rules->postmaster[i], incident->account);
+		may[i] = !may_not[i];
+	}
+	struct queue_entry entry = {
+		.kind = kind,
+		.incident = incident->number,
+		.accepted_at = now,
+		.accepted_wall = wall,
+	};
+	put_notice(txn, rules, &entry, may);
+	entry.note = SUSPEND_NO_TOKEN;
+	return put_notice(txn, rules, &entry, may_not);
 }
 
 static enum store_result put_journal(struct store_txn *txn, const struct act *act,
@@ -198,8 +242,8 @@ static enum store_result write_opening(struct store_txn *txn, const struct suspe
 	familiar_unlearn(txn, act->account, bill_is_strange(&o->bill), act->now, act->wall);
 	sweep_begin(txn, incident, INCIDENT_HOLD, act->now);
 	incident_put(txn, incident);
-	suspend_put_notice(txn, rules, QUEUE_NOTICE_SUSPENDED, incident->number, SPAN_NONE,
-	                   act->now, act->wall);
+	suspend_put_token_notice(txn, rules, QUEUE_NOTICE_SUSPENDED, incident, act->now,
+	                         act->wall);
 	buf_printf(&text, "suspended, case %llu, by %.*s", (unsigned long long)incident->number,
 	           SPAN_ARG(incident->cause));
 	put_journal(txn, act, buf_span(&text));

@@ -15,6 +15,10 @@ struct suspend_rules {
 	const struct span
 	    *postmaster; /* where notices go; none: accounts are refused, never suspended */
 	size_t npostmaster;
+	/* Accounts that read what the postmasters get, as far as the admin has said so; or
+	 * patterns with *. */
+	const struct span *member;
+	size_t nmembers;
 };
 
 #define SUSPEND_HOLD_NOW 200 /* entries held in the same commit; the rest in further ones */
@@ -74,5 +78,15 @@ enum store_result suspend_sweep(struct store_txn *txn, uint64_t incident, size_t
 enum store_result suspend_put_notice(struct store_txn *txn, const struct suspend_rules *rules,
                                      enum queue_kind kind, uint64_t incident, struct span note,
                                      int64_t now, int64_t wall);
+
+#define SUSPEND_NO_TOKEN SPAN_LIT("no token") /* the note of a notice that has none */
+
+/* A notice with the token of an incident of `account`. A postmaster who is that account, or any
+ * when it is one of the members, gets it without: nobody lets himself go. */
+enum store_result suspend_put_token_notice(struct store_txn *txn,
+                                           const struct suspend_rules *rules,
+                                           enum queue_kind kind,
+                                           const struct incident *incident, int64_t now,
+                                           int64_t wall);
 
 #endif

@@ -268,7 +268,7 @@ struct tariff_bill tariff_bill(const struct act *act)
 {
 	struct tariff_bill bill = { .count = { 0 } };
 	for (size_t i = 0; i < TARIFF_ROWS; i++) {
-		if (i == TARIFF_RECIPIENT || act->past.learned) {
+		if (i <= TARIFF_MEMBER || act->past.learned) {
 			bill.count[i] = rows[i].count(act);
 		}
 	}
@@ -279,7 +279,7 @@ struct tariff_bill tariff_bill(const struct act *act)
 static uint64_t cost(const struct tariff *tariff, const struct tariff_bill *bill,
                      enum tariff_row row)
 {
-	return (uint64_t)tariff->price[row] * bill->count[row];
+	return (uint64_t)(row == TARIFF_RECIPIENT ? 1 : tariff->price[row]) * bill->count[row];
 }
 
 uint32_t tariff_price(const struct tariff *tariff, const struct tariff_bill *bill)

@@ -149,7 +149,9 @@ bool config_derive_mail(struct config *config, const char *hostname, const char 
 struct suspend_rules config_suspend_rules(const struct config *config)
 {
 	return (struct suspend_rules){ .postmaster = config->postmaster,
-		                       .npostmaster = config->npostmaster };
+		                       .npostmaster = config->npostmaster,
+		                       .member = config->postmaster_member,
+		                       .nmembers = config->npostmaster_members };
 }
 
 struct linger_rules config_linger_rules(const struct config *config)
@@ -158,11 +160,23 @@ struct linger_rules config_linger_rules(const struct config *config)
 		                      .held_lifetime = config->held_lifetime };
 }
 
+static struct familiar_rules config_familiar_rules(const struct config *config)
+{
+	return (struct familiar_rules){ .off = config->history == CONFIG_HISTORY_OFF,
+		                        .keep = config->history_keep,
+		                        .shared_from = config->shared_from };
+}
+
 struct gate_rules config_gate_rules(const struct config *config)
 {
 	return (struct gate_rules){ .limits = config->limits,
 		                    .action = config->action,
 		                    .suspend_max = config->suspend_max,
+		                    .tariff = config->prices,
+		                    .dwell = config->dwell,
+		                    .familiar = config_familiar_rules(config),
+		                    .stranger_limits = config->stranger_limits,
+		                    .site_strangers = config->site_strangers,
 		                    .devices = config->gate_devices,
 		                    .ndevices = config->ndevices,
 		                    .exempt = config->exempt,

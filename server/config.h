@@ -154,6 +154,8 @@ struct config {
 	/* suspension */
 	struct span *postmaster; /* where notices go; none: accounts are never suspended */
 	size_t npostmaster;
+	struct span *postmaster_member; /* accounts that read what goes there */
+	size_t npostmaster_members;
 	struct span *may_unlock; /* logins and addresses, or patterns; and the postmasters */
 	size_t nmay_unlock;
 	char *contact;       /* in every refusal that a user sees; "" when not given */

@@ -287,6 +287,11 @@ const struct config_row config_rows[] = {
 	  .sentence =
 	      "Who is told of a suspension, and may end it with a reply. Without any, an "
 	      "account that breaks its limits is refused, but never suspended." },
+	{ CONFIG_TOP, "postmaster_members", &config_type_patterns, AT(postmaster_member), 0,
+	  CONFIG_UNLOCKERS_MAX, "", .count_offset = AT(npostmaster_members),
+	  .sentence = "Accounts that read what goes to the postmasters. When one of them is "
+	              "suspended its notice has no address to answer to: it is ended by a "
+	              "command." },
 	{ TOP(may_unlock), &config_type_patterns, AT(may_unlock), 0, CONFIG_UNLOCKERS_MAX, "",
 	  .count_offset = AT(nmay_unlock),
 	  .sentence = "Who else may answer: logins and addresses, with * for any run of "

@@ -43,6 +43,7 @@ struct intake {
 	uint64_t stopped; /* by which incident it is, when STOPPED */
 	struct origin origin;
 	const uint64_t *contacts;
+	uint32_t traps;
 	int64_t again_wall;  /* when DEFERRED */
 	struct span subject; /* as people read it */
 	struct span apppass; /* by which it comes; empty: none */
@@ -85,6 +86,7 @@ static bool copy_envelope(struct intake *intake, const struct intake_envelope *e
 	memcpy(contacts, envelope->contacts, n * sizeof *contacts);
 	intake->contacts = contacts;
 	intake->origin = envelope->origin;
+	intake->traps = envelope->traps;
 	for (size_t i = 0; i < n; i++) {
 		if (!arena_copy(arena, envelope->recipients[i],
 		                &entry->recipients[i].address)) {
@@ -298,6 +300,7 @@ static bool may_send(struct intake *intake, struct store_txn *txn, int64_t now)
 		.recipients = (uint32_t)intake->entry.nrecipients,
 		.contact = intake->contacts,
 		.ncontacts = intake->entry.nrecipients,
+		.traps = intake->traps,
 		.origin = intake->origin,
 		.client = intake->entry.client,
 		.subject = intake->subject,

@@ -24,6 +24,7 @@ struct intake_envelope {
 	struct origin origin;          /* the same for the guard */
 	const struct span *recipients; /* each once */
 	const uint64_t *contacts;      /* a digest of each */
+	uint32_t traps;                /* of them */
 	size_t nrecipients;
 };
 

@@ -16,7 +16,7 @@ bool lesson_of(const struct secret_key *key, const struct queue_entry *entry,
 	struct address parsed;
 	struct buf text;
 	if (entry->kind != QUEUE_MAIL || !entry->account.len || (!taken && !refused) ||
-	    !address_parse(address, &parsed)) {
+	    address_parse(address, &parsed) != ADDRESS_OK) {
 		return false;
 	}
 	buf_init(&text, ADDRESS_MAX);

@@ -325,7 +325,7 @@ static void write_notice(const struct config *config, const struct secret_key *k
 		.subject = write_subject(facts, entry->kind),
 		.seconds = wall / 1000,
 	};
-	if (kinds[entry->kind].answers && facts->suspended) {
+	if (kinds[entry->kind].answers && facts->suspended && !entry->note.len) {
 		write_token(key, &facts->incident, token);
 		message.reply_to = write_reply_to(config, facts, span_str(token));
 	}

@@ -60,6 +60,8 @@ struct session {
 	struct trip *trip; /* a RCPT waits for the writer's judgement */
 	char asked[ADDRESS_MAX + 1]; /* its recipient */
 	uint64_t asked_contact;      /* the digest of the last one that was asked for */
+	bool asked_trap;             /* it is one */
+	uint32_t traps;              /* among the recipients so far */
 	struct act_past past;        /* what the history says of the recipients so far */
 	struct act_past asked_past;  /* the same with that one */
 	int64_t again_wall;          /* when what was deferred is to be tried again */

@@ -45,6 +45,7 @@ void transaction_reset(struct session *session)
 	session->queued = 0;
 	session->text_bytes = 0;
 	session->past = (struct act_past){ .strangers = 0 };
+	session->traps = 0;
 }
 
 /* ---- MAIL ---- */
@@ -152,6 +153,7 @@ static struct act act_of(const struct session *session)
 		.account = session_account(session),
 		.apppass = span_str(session->apppass),
 		.recipients = (uint32_t)session->envelope.nrecipients + 1,
+		.traps = session->traps + session->asked_trap,
 		.origin = origin_of(session->config, &server->key, session->address),
 		.client = span_str(conn_peer(session->conn)),
 		.now = store_now(server->store),
@@ -159,19 +161,18 @@ static struct act act_of(const struct session *session)
 	};
 }
 
-/* As it is kept of a recipient. 0 without memory: then it is no stranger here, and the writer
- * does not get to see it, for the envelope fails as well. */
-static uint64_t contact_of(const struct session *session, const struct address *address)
+/* What the guard wants to know of a recipient. Without memory it is no stranger and no trap
+ * here, and the writer does not get to see it, for the envelope fails as well. */
+static void look_at(struct session *session, const struct address *address)
 {
-	struct buf key;
-	buf_init(&key, ADDRESS_MAX);
-	address_key(address, &key);
-	uint64_t contact = key.failed
-	                       ? 0
-	                       : familiar_contact(&session->worker->server->key,
-	                                          session_account(session), buf_span(&key));
-	buf_done(&key);
-	return contact;
+	struct buf text;
+	buf_init(&text, ADDRESS_MAX);
+	address_key(address, &text);
+	struct span key = text.failed ? SPAN_NONE : buf_span(&text);
+	session->asked_trap = config_is_trap(session->config, key);
+	session->asked_contact = familiar_contact(&session->worker->server->key,
+	                                          session_account(session), key);
+	buf_done(&text);
 }
 
 /* The courtesy: would the message with one recipient more be let through as things stand? What
@@ -211,6 +212,7 @@ static bool add_recipient(struct session *session, const struct address *address
 	                                         session->asked_contact);
 	if (added == ENVELOPE_ADDED) {
 		session->past = session->asked_past;
+		session->traps += session->asked_trap;
 	}
 	return added != ENVELOPE_NO_MEMORY;
 }
@@ -333,7 +335,7 @@ void transaction_rcpt(struct session *session, struct smtp_event *event)
 		answer(session, reply);
 		return;
 	}
-	session->asked_contact = contact_of(session, &event->address);
+	look_at(session, &event->address);
 	enum gate_verdict verdict = ask_gate(session);
 	/* What could never fit is a slip that the writer counts: the third is a trip. */
 	if ((verdict == GATE_TRIPPED || verdict == GATE_NEVER) &&
@@ -453,6 +455,7 @@ static bool begin_intake(struct session *session)
 		                    session->address),
 		.recipients = session->envelope.recipients,
 		.contacts = session->envelope.contacts,
+		.traps = session->traps,
 		.nrecipients = session->envelope.nrecipients,
 	};
 	session->intake = intake_new(session->worker, session->config, &envelope,

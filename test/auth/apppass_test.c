@@ -280,7 +280,7 @@ static struct gate_rules rules = { .limits = { { { 50, 30 * MINUTE } }, 1 } };
 
 static enum gate_verdict send(struct span account, struct span name, uint32_t recipients)
 {
-	struct suspend_result result;
+	struct gate_result result;
 	struct act act = act_of(account, recipients);
 	struct store_txn *txn = begin();
 	act.apppass = name;
@@ -351,7 +351,7 @@ static void both_budgets_in_one_transaction(void **state)
 	assert_int_equal(send(BOB, SCANNER, 1), GATE_UNKNOWN);
 	fake_clock_pass(2 * HOUR);
 	struct store_txn *txn = begin();
-	struct suspend_result result;
+	struct gate_result result;
 	struct act act = act_of(ALICE, 20);
 	act.apppass = SCANNER;
 	assert_int_equal(gate_message(txn, &rules, &act, &result), GATE_ALLOW);
@@ -521,7 +521,7 @@ static void damage_is_never_allowed(void **state)
 		assert_int_equal(apppass_next(txn, ALICE, SPAN_NONE, &apppass), STORE_DAMAGED);
 		assert_true(span_eq(apppass.name, SCANNER));
 		store_abort(txn);
-		struct suspend_result ignored;
+		struct gate_result ignored;
 		struct act act = act_of(ALICE, 1);
 		act.apppass = SCANNER;
 		txn = begin();
@@ -541,7 +541,7 @@ static void a_damaged_ledger(void **state)
 	struct store_txn *txn = begin();
 	store_put(txn, STORE_LEDGER, key_span(&key), SPAN_LIT("\x01\x00\x03\xff\xff\xff"));
 	commit(txn);
-	struct suspend_result result;
+	struct gate_result result;
 	struct act act = act_of(ALICE, 1);
 	act.apppass = SCANNER;
 	txn = begin();

@@ -1,4 +1,4 @@
-#include "auth/gate_limit.h"
+#include "auth/gate_books.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -78,7 +78,7 @@ static void third_in_an_hour(void **state)
 		{ 3 * HOUR, false },
 		{ 3 * HOUR, true },
 	};
-	struct gate_marks marks = { .told = 0 };
+	struct gate_marks marks = { .used = 0 };
 	for (size_t i = 0; i < COUNT(rows); i++) {
 		assert_int_equal(gate_marks_is_again(&marks, rows[i].at), rows[i].again);
 		gate_marks_note_never(&marks, rows[i].at);
@@ -96,9 +96,13 @@ static void told_once_a_day(void **state)
 		{ 23 * HOUR, false }, { 24 * HOUR + 1, true },
 		{ 47 * HOUR, false }, { 49 * HOUR, true },
 	};
-	struct gate_marks marks = { .told = 0 };
+	struct gate_marks marks = { .used = 0 };
 	for (size_t i = 0; i < COUNT(rows); i++) {
-		assert_int_equal(gate_marks_may_tell(&marks, rows[i].at), rows[i].may);
+		assert_int_equal(gate_marks_may_tell(&marks, GATE_NEWS_HELD, rows[i].at),
+		                 rows[i].may);
+		/* Another kind of news is another. */
+		assert_int_equal(gate_marks_may_tell(&marks, GATE_NEWS_ILL, rows[i].at),
+		                 rows[i].may);
 	}
 }
 
@@ -108,7 +112,7 @@ static void tickets(void **state)
 	const struct gate_ticket ticket = { .grant = { 100, HOUR }, .at = 5 };
 	const struct gate_ticket next = { .grant = { 100, HOUR }, .at = 6 };
 	const struct gate_ticket none = { .at = 0 };
-	struct gate_marks marks = { .told = 0 };
+	struct gate_marks marks = { .used = 0 };
 	assert_int_equal(gate_ticket_part(&none, &marks, 7, 0), 0);
 	assert_int_equal(gate_ticket_part(&ticket, &marks, 7, 5), 7);
 	assert_int_equal(gate_ticket_part(&ticket, &marks, 700, HOUR + 4), 100);
@@ -131,14 +135,14 @@ static void marks_come_back(void **state)
 {
 	(void)state;
 	static const struct gate_marks rows[] = {
-		{ .told = 0 },
-		{ .told = 7 },
-		{ .never = { 9, 8 }, .told = 7, .ticket = 6, .used = UINT32_MAX },
+		{ .used = 0 },
+		{ .told = { 7 } },
+		{ .never = { 9, 8 }, .told = { 1, 2, 3, 4, 5, 6, 7, 8 }, .ticket = 6, .used = UINT32_MAX },
 		{ .never = { BUDGET_TIME_MAX, 1 } },
 		{ .ticket = BUDGET_TIME_MAX, .used = 1 },
 	};
 	for (size_t i = 0; i < COUNT(rows); i++) {
-		struct buf row = { .cap = 64 };
+		struct buf row = { .cap = GATE_MARKS_MAX };
 		struct gate_marks marks;
 		gate_marks_pack(&rows[i], &row);
 		assert_true(gate_marks_unpack(buf_span(&row), &marks));

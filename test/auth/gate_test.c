@@ -31,7 +31,7 @@ static struct act act_of(struct span account, uint32_t recipients)
 static enum gate_verdict message(struct store_txn *txn, const struct gate_rules *rules,
                                  struct span account, uint32_t recipients)
 {
-	struct suspend_result result;
+	struct gate_result result;
 	const struct act act = act_of(account, recipients);
 	return gate_message(txn, rules, &act, &result);
 }
@@ -39,7 +39,7 @@ static enum gate_verdict message(struct store_txn *txn, const struct gate_rules 
 static enum gate_verdict ask(struct store_txn *txn, const struct gate_rules *rules,
                              struct span account, uint32_t recipients)
 {
-	const struct act act = act_of(account, recipients);
+	struct act act = act_of(account, recipients);
 	return gate_recipient(txn, rules, &act);
 }
 

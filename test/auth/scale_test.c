@@ -93,8 +93,8 @@ static const struct gate_rules rules = {
 static void charge(size_t i)
 {
 	char name[40];
-	struct suspend_result result;
-	const struct act act = {
+	struct gate_result result;
+	struct act act = {
 		.account = name_of(i, &name),
 		.client = SPAN_LIT("192.0.2.7"),
 		.subject = SPAN_LIT("hello"),
@@ -195,10 +195,10 @@ static void hl26_names_that_are_no_keys(void **state)
 	memset(text, 'x', sizeof text);
 	for (size_t i = 0; i < COUNT(rows); i++) {
 		struct span name = rows[i].len ? span_of(text, rows[i].len) : rows[i].name;
-		struct suspend_result result;
+		struct gate_result result;
 		struct account account;
 		uint64_t incident = 0;
-		const struct act act = { .account = name,
+		struct act act = { .account = name,
 			                 .recipients = 1,
 			                 .now = store_now(store) };
 		struct store_txn *txn = begin();

@@ -227,8 +227,8 @@ static void account_send(struct replay *r, struct span account, const struct spa
 	if (count != 3 || !span_eq(words[1], SPAN_LIT("expect"))) {
 		FAIL(r, "send 3 expect allow");
 	}
-	struct suspend_result result;
-	const struct act act = {
+	struct gate_result result;
+	struct act act = {
 		.account = account,
 		.apppass = r->apppass,
 		.recipients = day_count(&r->day, words[0]),

@@ -19,10 +19,10 @@ static int site(void **state)
 static enum gate_verdict message(struct store_txn *txn, struct span account,
                                  uint32_t recipients, uint64_t *incident_out)
 {
-	struct suspend_result result = { .incident = 0 };
+	struct gate_result result = { .dwell = 0 };
 	const struct act act = act_of(account, recipients);
 	enum gate_verdict verdict = gate_message(txn, &rules, &act, &result);
-	*incident_out = result.incident;
+	*incident_out = result.suspended.incident;
 	return verdict;
 }
 
@@ -37,7 +37,7 @@ static enum gate_verdict send(struct span account, uint32_t recipients)
 
 static enum gate_verdict trip(struct span account, uint32_t recipients)
 {
-	struct suspend_result result;
+	struct gate_result result;
 	const struct act act = act_of(account, recipients);
 	struct store_txn *txn = begin();
 	enum gate_verdict verdict = gate_trip(txn, &rules, &act, &result);
@@ -47,7 +47,7 @@ static enum gate_verdict trip(struct span account, uint32_t recipients)
 
 static enum gate_verdict ask(struct span account, uint32_t recipients)
 {
-	const struct act act = act_of(account, recipients);
+	struct act act = act_of(account, recipients);
 	struct store_txn *txn = store_begin_read(store, NULL);
 	enum gate_verdict verdict = gate_recipient(txn, &rules, &act);
 	store_abort(txn);

@@ -629,7 +629,7 @@ static void un20_the_counter_after_an_unlock(void **state)
 	struct gate_rules gate = { .limits = { { { 5, 30 * MINUTE } }, 1 },
 		                   .suspend = to_postmasters };
 	struct gate_view view;
-	struct suspend_result result;
+	struct gate_result result;
 	put_mail(ALICE, 4);
 	struct store_txn *txn = begin();
 	struct act act = act_of(ALICE, 4);
