@@ -184,6 +184,13 @@ struct gate_rules config_gate_rules(const struct config *config)
 		                    .suspend = config_suspend_rules(config) };
 }
 
+struct familiar_rules config_familiar_rules(const struct config *config)
+{
+	return (struct familiar_rules){ .off = config->history == CONFIG_HISTORY_OFF,
+		                        .keep = config->history_keep,
+		                        .shared_from = config->shared_from };
+}
+
 struct unlock_rules config_unlock_rules(const struct config *config,
                                         const struct secret_key *key)
 {

@@ -11,6 +11,7 @@
 #include <stdio.h>
 
 #include "auth/backend.h"
+#include "auth/familiar.h"
 #include "auth/gate.h"
 #include "auth/identity.h"
 #include "auth/linger.h"
@@ -218,6 +219,8 @@ struct suspend_rules config_suspend_rules(const struct config *config);
 struct linger_rules config_linger_rules(const struct config *config);
 struct unlock_rules config_unlock_rules(const struct config *config,
                                         const struct secret_key *key);
+/* Who is a stranger, and which networks are shared. */
+struct familiar_rules config_familiar_rules(const struct config *config);
 /* The device at this address (16 bytes, IPv4 as v4-mapped), or NULL. */
 const struct config_device *config_device_at(const struct config *config,
                                              const unsigned char address[16]);
