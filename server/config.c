@@ -160,13 +160,6 @@ struct linger_rules config_linger_rules(const struct config *config)
 		                      .held_lifetime = config->held_lifetime };
 }
 
-static struct familiar_rules config_familiar_rules(const struct config *config)
-{
-	return (struct familiar_rules){ .off = config->history == CONFIG_HISTORY_OFF,
-		                        .keep = config->history_keep,
-		                        .shared_from = config->shared_from };
-}
-
 struct gate_rules config_gate_rules(const struct config *config)
 {
 	return (struct gate_rules){ .limits = config->limits,

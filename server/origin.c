@@ -18,5 +18,6 @@ struct origin origin_of(const struct config *config, const struct secret_key *ke
 		.network = is_this_machine(address) ? 0 : familiar_network(key, &around),
 		.familiar = declared && declared->familiar,
 		.shared = declared && declared->shared,
+		.limits = declared && declared->limits.count ? &declared->limits : NULL,
 	};
 }
