@@ -67,7 +67,7 @@ enum gate_verdict lesson_learn(struct store_txn *txn, const struct config *confi
 			                                .contact = contacts,
 			                                .n = taken,
 			                                .origin = origin,
-			                                .now = now };
+			                                .now = entry->accepted_at };
 		gate_learn(txn, &rules, &lesson);
 	}
 	size_t refused = pick(lessons, n, true, contacts);

@@ -325,7 +325,8 @@ static void write_notice(const struct config *config, const struct secret_key *k
 		.subject = write_subject(facts, entry->kind),
 		.seconds = wall / 1000,
 	};
-	if (kinds[entry->kind].answers && facts->suspended && !entry->note.len) {
+	if (kinds[entry->kind].answers && facts->suspended &&
+	    !span_eq(entry->note, SUSPEND_NO_TOKEN)) {
 		write_token(key, &facts->incident, token);
 		message.reply_to = write_reply_to(config, facts, span_str(token));
 	}
@@ -354,7 +355,7 @@ static void add_event(const struct config *config, const struct notice_event *ev
                       struct span evidence, struct notice_facts *facts)
 {
 	static const char *const hints[] = { "screen", "account", "unknown", "backend",
-		                             "held", "waits", "relay" };
+		                             "held",   "waits",   "relay" };
 	notice_facts_add(facts, "what", span_str(event->what));
 	notice_facts_add(facts, "evidence", evidence);
 	notice_facts_add(facts, "did", span_str(event->did));

@@ -9,7 +9,7 @@
 #include "server/notice_text.h"
 #include "store/incident.h"
 
-#define NOTICE_FACTS_VALUES 40
+#define NOTICE_FACTS_VALUES 48
 #define NOTICE_FACTS_ARENA  ((size_t)256 * 1024)
 
 struct notice_facts {

@@ -13,7 +13,8 @@
 
 static const struct span postmasters[] = { { "postmaster@example.org", 22 },
 	                                   { "jane@it.example.org", 19 } };
-static const struct suspend_rules to_postmasters = { postmasters, COUNT(postmasters) };
+static const struct suspend_rules to_postmasters = { .postmaster = postmasters,
+	                                             .npostmaster = COUNT(postmasters) };
 
 struct aftermath {
 	uint64_t incident; /* by which alice is suspended */

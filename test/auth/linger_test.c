@@ -6,7 +6,9 @@
 
 #define LIFETIME (14 * DAY)
 
-static const struct linger_rules rules = { { postmasters, COUNT(postmasters) }, LIFETIME };
+static const struct linger_rules rules = { .suspend = { .postmaster = postmasters,
+	                                                .npostmaster = COUNT(postmasters) },
+	                                   .held_lifetime = LIFETIME };
 
 /* ---- what is due ---- */
 

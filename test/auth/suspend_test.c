@@ -128,7 +128,7 @@ static void nobody_is_not_suspended(void **state)
 static void by_hand(void **state)
 {
 	(void)state;
-	static const struct suspend_rules nobody = { NULL, 0 };
+	static const struct suspend_rules nobody = { .npostmaster = 0 };
 	struct arena arena;
 	struct suspend_result result;
 	struct facts facts = { .peak_before = 42 };

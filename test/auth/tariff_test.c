@@ -81,7 +81,7 @@ static void what_is_on_a_bill(void **state)
 		              .network = ACT_NETWORK_STRANGE,
 		              .new_network = true,
 		              .new_country = true } },
-		  { 9 } },
+		  { 9, 8 } },
 		{ "known ones, from home",
 		  { .recipients = 9, .past = { .learned = true } },
 		  { 9 } },
@@ -163,11 +163,14 @@ static void each_row_chooses(void **state)
 			struct tariff only = { .price = { [TARIFF_RECIPIENT] = 0 } };
 			only.price[rows[i].row] = 7;
 			assert_int_equal(bill.count[rows[i].row], cases[c].want);
-			assert_int_equal(tariff_price(&only, &bill), 7 * cases[c].want);
+			assert_int_equal(tariff_surcharge(&only, &bill),
+			                 i == TARIFF_RECIPIENT ? 0 : 7 * cases[c].want);
 			act.past.learned = false;
 			bill = tariff_bill(&act);
 			assert_int_equal(bill.count[rows[i].row],
-			                 rows[i].row == TARIFF_RECIPIENT ? 100 : 0);
+			                 rows[i].row == TARIFF_RECIPIENT ? 100
+			                 : rows[i].row == TARIFF_MEMBER  ? 60
+			                                                 : 0);
 		}
 	}
 }

@@ -162,6 +162,7 @@ static void test_names(void **state)
 		{ ORDER_KEEP, "keep", true },       { ORDER_OTHER, "other", false },
 		{ ORDER_DISCARD, "discard", true }, { ORDER_SPAM, "spam", true },
 		{ ORDER_NO, "no", true },           { ORDER_UNREADABLE, "unreadable", false },
+		{ ORDER_RELEASE, "release", true },
 	};
 	assert_int_equal(COUNT(rows), ORDERS);
 	for (size_t i = 0; i < COUNT(rows); i++) {
@@ -198,7 +199,7 @@ static void test_text(void **state)
 		{ "\n\n\xef\xbb\xbfOK.\n", ORDER_UNLOCK },
 		{ "Yes, please do", ORDER_UNLOCK },
 		{ "yes\xc2\xa0please", ORDER_UNLOCK },
-		{ "release;", ORDER_UNLOCK },
+		{ "release;", ORDER_RELEASE },
 		{ "keep", ORDER_KEEP },
 		{ "DISCARD\nunlock\n", ORDER_DISCARD },
 		{ "Spam.", ORDER_SPAM },

@@ -34,7 +34,7 @@ static void test_each_once(void **state)
 		struct address address = parse(rows[i].recipient);
 		CHECK(rows[i].recipient,
 		      envelope_has(&envelope, &address) == (rows[i].want == ENVELOPE_KNOWN));
-		CHECK(rows[i].recipient, envelope_add(&envelope, &address) == rows[i].want);
+		CHECK(rows[i].recipient, envelope_add(&envelope, &address, i) == rows[i].want);
 		want += rows[i].want == ENVELOPE_ADDED;
 		CHECK(rows[i].recipient, envelope.nrecipients == want);
 	}
@@ -53,10 +53,13 @@ static void test_many(void **state)
 			snprintf(text, sizeof text, "user%d@example.net", i);
 			struct address address = parse(text);
 			enum envelope_added want = round ? ENVELOPE_KNOWN : ENVELOPE_ADDED;
-			CHECK(text, envelope_add(&envelope, &address) == want);
+			CHECK(text, envelope_add(&envelope, &address, (uint64_t)i) == want);
 		}
 	}
 	assert_int_equal(envelope.nrecipients, 3000);
+	for (size_t i = 0; i < 3000; i++) {
+		assert_int_equal(envelope.contacts[i], i);
+	}
 	envelope_done(&envelope);
 	assert_int_equal(envelope.nrecipients, 0);
 	struct address bob = parse("user1@example.net");

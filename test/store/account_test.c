@@ -97,13 +97,17 @@ static void both_rows_go(void **state)
 static void ledgers(void **state)
 {
 	static const struct ledger table[] = {
-		{ { "rings", 5 }, { "standing", 8 }, { "facts", 5 }, { "", 0 } },
-		{ { "rings", 5 }, { "", 0 }, { "", 0 }, { "", 0 } },
-		{ { "", 0 }, { "stopped", 7 }, { "", 0 }, { "", 0 } },
-		{ { "", 0 }, { "", 0 }, { "f\0", 2 }, { "", 0 } },
-		{ { "", 0 }, { "", 0 }, { "", 0 }, { "", 0 } },
-		{ { "", 0 }, { "", 0 }, { "", 0 }, { "marks", 5 } },
-		{ { "r", 1 }, { "s", 1 }, { "f", 1 }, { "m", 1 } },
+		{ .budget = { "rings", 5 },
+		  .standing = { "standing", 8 },
+		  .facts = { "f", 1 } },
+		{ .budget = { "rings", 5 } },
+		{ .standing = { "stopped", 7 } },
+		{ .facts = { "f\0", 2 } },
+		{ .budget = SPAN_NONE },
+		{ .marks = { "marks", 5 } },
+		{ .tally = { "tally", 5 } },
+		{ .strangers = { "more rings", 10 } },
+		{ { "r", 1 }, { "s", 1 }, { "f", 1 }, { "m", 1 }, { "t", 1 }, { "x", 1 } },
 	};
 	struct place *place = *state;
 	for (size_t i = 0; i < COUNT(table); i++) {
@@ -118,6 +122,8 @@ static void ledgers(void **state)
 		assert_true(span_eq(ledger.standing, table[i].standing));
 		assert_true(span_eq(ledger.facts, table[i].facts));
 		assert_true(span_eq(ledger.marks, table[i].marks));
+		assert_true(span_eq(ledger.tally, table[i].tally));
+		assert_true(span_eq(ledger.strangers, table[i].strangers));
 		store_abort(txn);
 	}
 }

@@ -75,21 +75,26 @@ static void acts(void **state)
 		enum queue_state to;
 		int64_t then;
 		const char *due;
+		bool fresh; /* never tried */
 	} table[] = {
-		{ QUEUE_READY, 0, 900, hold, QUEUE_HELD, 900, "" },
-		{ QUEUE_READY, 0, 100, hold, QUEUE_HELD, 100, "" },
-		{ QUEUE_HELD, 0, 900, hold, QUEUE_HELD, 900, "" },
-		{ QUEUE_HELD, 17, 900, hold, QUEUE_HELD, 900, "" },
-		{ QUEUE_HELD, 1 << 30, 900, hold, QUEUE_HELD, 900, "" },
-		{ QUEUE_HELD, 0, 900, queue_release, QUEUE_READY, 500, "7@500" },
-		{ QUEUE_HELD, 0, 100, queue_release, QUEUE_READY, 500, "7@500" },
-		{ QUEUE_HELD, 17, 900, queue_release, QUEUE_READY, 500, "7@500" },
-		{ QUEUE_HELD, UINT64_MAX, 9, queue_release, QUEUE_READY, 500, "7@500" },
-		{ QUEUE_READY, 0, 900, queue_release, QUEUE_READY, 900, "7@900" },
-		{ QUEUE_READY, 0, 900, queue_flush, QUEUE_READY, 500, "7@500" },
-		{ QUEUE_READY, 0, 500, queue_flush, QUEUE_READY, 500, "7@500" },
-		{ QUEUE_READY, 0, 100, queue_flush, QUEUE_READY, 100, "7@100" },
-		{ QUEUE_HELD, 0, 900, queue_flush, QUEUE_HELD, 900, "" },
+		{ QUEUE_READY, 0, 900, hold, QUEUE_HELD, 900, "", false },
+		{ QUEUE_READY, 0, 100, hold, QUEUE_HELD, 100, "", false },
+		{ QUEUE_HELD, 0, 900, hold, QUEUE_HELD, 900, "", false },
+		{ QUEUE_HELD, 17, 900, hold, QUEUE_HELD, 900, "", false },
+		{ QUEUE_HELD, 1 << 30, 900, hold, QUEUE_HELD, 900, "", false },
+		{ QUEUE_HELD, 0, 900, queue_release, QUEUE_READY, 500, "7@500", false },
+		{ QUEUE_HELD, 0, 100, queue_release, QUEUE_READY, 500, "7@500", false },
+		{ QUEUE_HELD, 17, 900, queue_release, QUEUE_READY, 500, "7@500", false },
+		{ QUEUE_HELD, UINT64_MAX, 9, queue_release, QUEUE_READY, 500, "7@500", false },
+		{ QUEUE_READY, 0, 900, queue_release, QUEUE_READY, 900, "7@900", false },
+		{ QUEUE_READY, 0, 900, queue_flush, QUEUE_READY, 500, "7@500", false },
+		{ QUEUE_READY, 0, 500, queue_flush, QUEUE_READY, 500, "7@500", false },
+		{ QUEUE_READY, 0, 100, queue_flush, QUEUE_READY, 100, "7@100", false },
+		{ QUEUE_HELD, 0, 900, queue_flush, QUEUE_HELD, 900, "", false },
+		/* What was never tried dwells: only a release ends that. */
+		{ QUEUE_READY, 0, 900, queue_flush, QUEUE_READY, 900, "7@900", true },
+		{ QUEUE_READY, 0, 900, queue_release, QUEUE_READY, 500, "7@500", true },
+		{ QUEUE_READY, 0, 100, queue_release, QUEUE_READY, 100, "7@100", true },
 	};
 	struct place *place = *state;
 	for (size_t i = 0; i < COUNT(table); i++) {
@@ -100,7 +105,7 @@ static void acts(void **state)
 		arena_init(&arena, QUEUE_ENTRY_MAX);
 		entry.state = table[i].from;
 		entry.incident = table[i].by;
-		entry.deferred_at = 44;
+		entry.deferred_at = table[i].fresh ? 0 : 44;
 		put_entry(txn, &entry);
 		assert_int_equal(table[i].act(txn, 8, 500), STORE_NOT_FOUND);
 		assert_int_equal(table[i].act(txn, 7, 500), STORE_OK);
@@ -337,6 +342,7 @@ static void damaged_row(void **state)
 		struct queue_entry out = good;
 		struct key key = key_id(7);
 		bool ended = true;
+		good.deferred_at = 44;
 		put_entry(txn, &bad);
 		put_entry(txn, &good);
 		store_put(txn, STORE_QUEUE, key_span(&key), rows[i]);
