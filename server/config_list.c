@@ -3,6 +3,8 @@
 
 #include "proto/address.h"
 
+#define ARGUMENT_MAX 1000
+
 /* ---- numeric addresses ---- */
 
 static bool parse_ip(const struct config_row *row, struct span text,
@@ -164,6 +166,15 @@ static bool parse_pattern(const struct config_row *row, struct span text,
 	                        fault);
 }
 
+/* What it means is said by all of them together (config_hook.c). */
+static bool parse_argument(const struct config_row *row, struct span text,
+                           struct config_value *value_out, struct error *fault)
+{
+	(void)row;
+	return config_take_text(text, value_out, text.len <= ARGUMENT_MAX,
+	                        "is longer than 1000 bytes", fault);
+}
+
 /* ---- the types ---- */
 
 #define TYPE(id) const struct config_type config_type_##id
@@ -174,4 +185,5 @@ TYPE(limits) = { "limits", parse_limit, store_limit, write_limit, count_limits }
 TYPE(patterns) = { "accounts", parse_pattern, store_span, write_span, count_list };
 TYPE(mailboxes) = { "mail addresses", config_parse_mailbox, store_span, write_span,
 	            count_list };
+TYPE(command) = { "command", parse_argument, store_span, write_span, count_list };
 TYPE(words) = { "words", config_parse_word, store_span, write_span, count_list };

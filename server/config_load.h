@@ -38,5 +38,10 @@ bool config_load_fail_key(const struct config_load *load, const char *key, size_
 /* What keys say together (config_check.c), and about logins (config_auth.c). */
 bool config_check(struct config_load *load);
 bool config_check_auth(struct config_load *load);
+/* About hooks (config_hook.c). */
+bool config_check_hooks(struct config_load *load);
+/* The first line of the file that `key` names; NULL without one. False with a fault. */
+bool config_read_secret(struct config_load *load, const char *key, const char *path,
+                        const char **secret_out);
 
 #endif

@@ -15,6 +15,7 @@
 #include "auth/sasl.h"
 #include "server/control.h"
 #include "server/enrol.h"
+#include "server/hook_helper.h"
 #include "server/listener.h"
 #include "server/log.h"
 #include "server/notify.h"
@@ -523,6 +524,12 @@ int main(int argc, char **argv)
 	}
 	umask(0077);
 	signal(SIGPIPE, SIG_IGN);
+	/* While there is nothing yet that it could inherit. */
+	server.hook_helper = hook_helper_start(config->user, &error);
+	if (server.hook_helper < 0) {
+		config_unref(config);
+		return complain(EX_OSERR, &error);
+	}
 	raise_files();
 	size_pool(config);
 	return run(&server, config);
