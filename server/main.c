@@ -27,7 +27,7 @@
 
 #define DEFAULT_CONFIG  "/etc/gatepost/gatepost.conf"
 #define EXIT_IN_USE     1
-#define POOL_THREADS    16 /* SASL, name look-ups */
+#define POOL_THREADS    (16 + HOOK_PROGRAMS_MAX) /* SASL, name look-ups; posts of hooks */
 #define POOL_MOST       1024
 #define FAILED_DRAIN_MS 5000
 #define LAST_WORDS_MS   1000 /* for deliveries under way, when the drain has used up its time */
