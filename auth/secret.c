@@ -85,11 +85,11 @@ static void fetch_once(void)
 	require(pthread_once(&once, fetch) == 0);
 }
 
-static EVP_MAC_CTX *hmac_begin(const unsigned char key[SECRET_BYTES])
+static EVP_MAC_CTX *hmac_begin(struct span key)
 {
 	fetch_once();
 	EVP_MAC_CTX *ctx = EVP_MAC_CTX_dup(hmac_template);
-	require(ctx && EVP_MAC_init(ctx, key, SECRET_BYTES, NULL));
+	require(ctx && EVP_MAC_init(ctx, (const unsigned char *)key.ptr, key.len, NULL));
 	return ctx;
 }
 
@@ -108,7 +108,7 @@ static void hmac_end(EVP_MAC_CTX *ctx, unsigned char digest_out[SECRET_BYTES])
 void secret_hmac(const struct secret_key *key, const struct span *parts, size_t nparts,
                  unsigned char digest_out[SECRET_BYTES])
 {
-	EVP_MAC_CTX *ctx = hmac_begin(key->bytes);
+	EVP_MAC_CTX *ctx = hmac_begin(span_of(key->bytes, SECRET_BYTES));
 	for (size_t i = 0; i < nparts; i++) {
 		char len[8];
 		for (size_t b = 0; b < sizeof len; b++) {
@@ -117,6 +117,13 @@ void secret_hmac(const struct secret_key *key, const struct span *parts, size_t 
 		hmac_add(ctx, span_of(len, sizeof len));
 		hmac_add(ctx, parts[i]);
 	}
+	hmac_end(ctx, digest_out);
+}
+
+void secret_sign(struct span key, struct span text, unsigned char digest_out[SECRET_BYTES])
+{
+	EVP_MAC_CTX *ctx = hmac_begin(key);
+	hmac_add(ctx, text);
 	hmac_end(ctx, digest_out);
 }
 

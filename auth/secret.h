@@ -36,6 +36,8 @@ bool secret_equal(const void *a, const void *b, size_t n);
 /* `parts` are hashed with their lengths, so that ("ab","c") is not ("a","bc"). */
 void secret_hmac(const struct secret_key *key, const struct span *parts, size_t nparts,
                  unsigned char digest_out[SECRET_BYTES]);
+/* HMAC-SHA256 of the bytes as they are, under a key of any length: what others check. */
+void secret_sign(struct span key, struct span text, unsigned char digest_out[SECRET_BYTES]);
 
 /* Reads the 0600 file dir/secret, or makes it at first start. False, with a sentence, when that
  * fails or others may read it. */

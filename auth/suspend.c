@@ -360,6 +360,7 @@ static void close_incident(struct incident *incident, const struct suspend_end *
 	incident->ended_wall = end->wall;
 	incident->ended_by = end->by;
 	incident->ended_how = end->how;
+	incident->untold = true;
 }
 
 static void confirm(struct store_txn *txn, const struct suspend_rules *rules,

@@ -63,6 +63,10 @@ static bool judge(struct command_call *call, const struct state *state)
 		                    "a notice is undelivered; its text is in %s/incidents",
 		                    call->config->data_dir);
 	}
+	if (atomic_load(&call->server->hooks_lost)) {
+		return command_fail(call, "the helper of on_suspend and on_unlock is gone: "
+		                          "restart the daemon");
+	}
 	if (store_room(call->store) != STORE_ROOM) {
 		return command_fail(call, "the store is nearly full");
 	}

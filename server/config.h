@@ -96,6 +96,13 @@ struct config_network {
 	                                account has none of its own; count 0: none */
 };
 
+/* What is told of an event. Each argument ends in a NUL, too. */
+struct config_hook {
+	struct span *argument; /* of a program, which is the first; or one address */
+	size_t narguments;     /* 0: nobody is told */
+	bool is_post;
+};
+
 /* All times in ms, all sizes in bytes. */
 struct config {
 	atomic_uint references;
@@ -165,7 +172,11 @@ struct config {
 	enum config_suspended_at suspended_at;
 	enum config_unlock_word unlock_word;
 	int64_t held_lifetime; /* of mail held by an incident */
-	char *on_suspend;      /* a program, absolute path; NULL: none */
+	struct config_hook on_suspend, on_unlock;
+	char *hook_key_file;  /* whose first line is hook_key */
+	const char *hook_key; /* of the signature of posts; NULL: none */
+	char *hook_ca;        /* who signs for those that are posted to; NULL: the system's */
+	int64_t hook_timeout;
 	enum sender_check sender_check;
 	int64_t retry[CONFIG_RETRY_MAX];
 	size_t nretry;

@@ -96,8 +96,7 @@ static bool check_needed(struct config_load *load)
 	return true;
 }
 
-/* The first line of a file that holds a secret. */
-static bool read_secret(struct config_load *load, const char *key, const char *path,
+bool config_read_secret(struct config_load *load, const char *key, const char *path,
                         const char **secret_out)
 {
 	struct buf text;
@@ -122,12 +121,12 @@ static bool read_secret(struct config_load *load, const char *key, const char *p
 static bool read_secrets(struct config_load *load)
 {
 	struct config *config = load->config;
-	return read_secret(load, "ldap_password_file", config->ldap_password_file,
-	                   &config->backend.ldap.password) &&
-	       read_secret(load, "sql_password_file", config->sql_password_file,
-	                   &config->backend.sql.password) &&
-	       read_secret(load, "oauth_secret_file", config->oauth_secret_file,
-	                   &config->oauth.client_secret);
+	return config_read_secret(load, "ldap_password_file", config->ldap_password_file,
+	                          &config->backend.ldap.password) &&
+	       config_read_secret(load, "sql_password_file", config->sql_password_file,
+	                          &config->backend.sql.password) &&
+	       config_read_secret(load, "oauth_secret_file", config->oauth_secret_file,
+	                          &config->oauth.client_secret);
 }
 
 static bool read_map(struct config_load *load)

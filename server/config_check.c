@@ -1,7 +1,5 @@
 /* What the keys of a configuration say together. */
 #include <arpa/inet.h>
-#include <errno.h>
-#include <sys/stat.h>
 
 #include "proto/orders.h"
 #include "server/config_load.h"
@@ -177,20 +175,6 @@ static bool check_reply_address(struct config_load *load)
 	return true;
 }
 
-static bool check_program(struct config_load *load)
-{
-	const char *path = load->config->on_suspend;
-	struct stat found;
-	const char *reason = NULL;
-	if (path && stat(path, &found) != 0) {
-		reason = strerror(errno);
-	} else if (path && (!S_ISREG(found.st_mode) || !(found.st_mode & 0111))) {
-		reason = "is no program";
-	}
-	return !reason ||
-	       config_load_fail_key(load, "on_suspend", 0, "\"%.80s\": %s", path, reason);
-}
-
 /* An account must be able to send one message of the largest size. */
 static bool check_sizes(struct config_load *load)
 {
@@ -218,8 +202,8 @@ static bool check_sizes(struct config_load *load)
 bool config_check(struct config_load *load)
 {
 	static bool (*const checks[])(struct config_load *) = {
-		check_names, check_smarthosts,  check_listeners,     check_limits,  check_sizes,
-		check_roles, check_postmasters, check_reply_address, check_program,
+		check_names, check_smarthosts, check_listeners,   check_limits,
+		check_sizes, check_roles,      check_postmasters, check_reply_address,
 	};
 	bool good = true;
 	for (size_t i = 0; good && i < COUNT(checks); i++) {

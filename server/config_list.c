@@ -5,6 +5,8 @@
 
 #include "proto/address.h"
 
+#define ARGUMENT_MAX 1000
+
 /* ---- numeric addresses ---- */
 
 static bool parse_ip(const struct config_row *row, struct span text,
@@ -217,6 +219,15 @@ void config_explain_prices(struct buf *out)
 	buf_put_str(out, ".");
 }
 
+/* What it means is said by all of them together (config_hook.c). */
+static bool parse_argument(const struct config_row *row, struct span text,
+                           struct config_value *value_out, struct error *fault)
+{
+	(void)row;
+	return config_take_text(text, value_out, text.len <= ARGUMENT_MAX,
+	                        "is longer than 1000 bytes", fault);
+}
+
 /* ---- the types ---- */
 
 #define TYPE(id) const struct config_type config_type_##id
@@ -228,4 +239,5 @@ TYPE(patterns) = { "accounts", parse_pattern, store_span, write_span, count_list
 TYPE(mailboxes) = { "mail addresses", config_parse_mailbox, store_span, write_span,
 	            count_list };
 TYPE(prices) = { "prices", parse_price, store_price, write_price, count_prices };
+TYPE(command) = { "command", parse_argument, store_span, write_span, count_list };
 TYPE(words) = { "words", config_parse_word, store_span, write_span, count_list };

@@ -298,8 +298,15 @@ static bool fill(struct config_load *load)
 struct config *config_load(const char *path, struct error *error)
 {
 	static bool (*const steps[])(struct config_load *) = {
-		read_file,         clean, parse, note, fill, config_check, config_check_guard,
+		read_file,
+		clean,
+		parse,
+		note,
+		fill,
+		config_check,
+		config_check_guard,
 		config_check_auth,
+		config_check_hooks,
 	};
 	struct error own = { "" };
 	struct config_load load = { .path = path, .error = &own };

@@ -45,5 +45,10 @@ bool config_check_windows(const struct config_load *load, enum config_block bloc
 bool config_check(struct config_load *load);
 bool config_check_guard(struct config_load *load);
 bool config_check_auth(struct config_load *load);
+/* About hooks (config_hook.c). */
+bool config_check_hooks(struct config_load *load);
+/* The first line of the file that `key` names; NULL without one. False with a fault. */
+bool config_read_secret(struct config_load *load, const char *key, const char *path,
+                        const char **secret_out);
 
 #endif

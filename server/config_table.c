@@ -1,5 +1,7 @@
 #include "server/config_table.h"
 
+#include "server/hook_helper.h"
+
 #define KIB    ((int64_t)1024)
 #define MIB    (1024 * KIB)
 #define GIB    (1024 * MIB)
@@ -320,9 +322,24 @@ const struct config_row config_rows[] = {
 	  .sentence = "How long a suspension holds queued mail: then it is deleted, and its "
 	              "sender is not told. The postmasters are, two days before. Mail that was "
 	              "held by hand stays." },
-	{ TOP(on_suspend), &config_type_path, AT(on_suspend), .derived = "none",
-	  .sentence = "A program that is run at each suspension, with the facts as JSON on its "
-	              "standard input." },
+	{ TOP(on_suspend), &config_type_command, AT(on_suspend.argument), 1, HOOK_ARGUMENTS_MAX,
+	  .derived = "none", .count_offset = AT(on_suspend.narguments),
+	  .sentence = "Who is told of each suspension besides the postmasters: a program, with "
+	              "arguments if you like, which gets the facts as JSON on its standard "
+	              "input, { \"/usr/local/bin/page\", \"it\" }; or an https:// address, to "
+	              "which they are posted." },
+	{ TOP(on_unlock), &config_type_command, AT(on_unlock.argument), 1, HOOK_ARGUMENTS_MAX,
+	  .derived = "none", .count_offset = AT(on_unlock.narguments),
+	  .sentence = "The same for the end of each suspension." },
+	{ TOP(hook_key_file), &config_type_path, AT(hook_key_file), .derived = "none",
+	  .sentence =
+	      "Whose first line is the key with which posts are signed; needed by them. "
+	      "user must be able to read it, and nobody else (0600 gatepost)." },
+	{ TOP(hook_ca), &config_type_path, AT(hook_ca), .derived = "the system's",
+	  .sentence = "Who signs the certificates of those that are posted to, PEM." },
+	{ TOP(hook_timeout), &config_type_duration, AT(hook_timeout), 1 * SECOND, HOUR, "1m",
+	  .sentence = "For a program, which is killed then, and for each of three attempts to "
+	              "post." },
 	{ TOP(sender_check), &config_type_word, AT(sender_check), .initial = "log",
 	  .words = "off|log|envelope|both",
 	  .sentence = "Whether an account may write under other names than its own and its "

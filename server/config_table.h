@@ -77,7 +77,8 @@ extern const struct config_type config_type_integer, config_type_unsigned, confi
     config_type_path, config_type_socket, config_type_user, config_type_host,
     config_type_addresses, config_type_networks, config_type_limits, config_type_patterns,
     config_type_mailboxes, config_type_words, config_type_account, config_type_durations,
-    config_type_text, config_type_mailbox, config_type_reply_address, config_type_prices;
+    config_type_text, config_type_mailbox, config_type_reply_address, config_type_prices,
+    config_type_command;
 
 extern const struct config_block_info config_blocks[CONFIG_BLOCKS];
 extern const struct config_row config_rows[];

@@ -15,6 +15,7 @@
 #include "auth/sasl.h"
 #include "server/control.h"
 #include "server/enrol.h"
+#include "server/hook_helper.h"
 #include "server/listener.h"
 #include "server/log.h"
 #include "server/notify.h"
@@ -26,7 +27,7 @@
 
 #define DEFAULT_CONFIG  "/etc/gatepost/gatepost.conf"
 #define EXIT_IN_USE     1
-#define POOL_THREADS    16 /* SASL, name look-ups */
+#define POOL_THREADS    (16 + HOOK_PROGRAMS_MAX) /* SASL, name look-ups; posts of hooks */
 #define POOL_MOST       1024
 #define FAILED_DRAIN_MS 5000
 #define LAST_WORDS_MS   1000 /* for deliveries under way, when the drain has used up its time */
@@ -523,6 +524,12 @@ int main(int argc, char **argv)
 	}
 	umask(0077);
 	signal(SIGPIPE, SIG_IGN);
+	/* While there is nothing yet that it could inherit. */
+	server.hook_helper = hook_helper_start(config->user, &error);
+	if (server.hook_helper < 0) {
+		config_unref(config);
+		return complain(EX_OSERR, &error);
+	}
 	raise_files();
 	size_pool(config);
 	return run(&server, config);

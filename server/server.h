@@ -55,7 +55,9 @@ struct server {
 	struct control *control;
 	struct suspension *suspension;
 	struct screening *screening;
-	struct oauth *oauth; /* NULL: none is configured */
+	struct oauth *oauth;    /* NULL: none is configured */
+	int hook_helper;        /* the socket of who starts the programs of hooks */
+	atomic_bool hooks_lost; /* it is gone */
 	struct secret_key key;
 	struct worker *workers;
 	size_t nworkers;

@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #include "auth/linger.h"
-#include "server/alarm.h"
+#include "server/hook.h"
 #include "server/log.h"
 #include "server/notice.h"
 #include "server/wall.h"
@@ -21,13 +21,14 @@
 #define NOTICE_TEXT_MAX ((size_t)64 * 1024)
 #define INCIDENT_MAX    ((size_t)64 * 1024)
 
-enum task { TASK_SWEEP, TASK_UNDELIVERED, TASK_ALARMED, TASK_LINGER };
+enum task { TASK_SWEEP, TASK_UNDELIVERED, TASK_ALARMED, TASK_TOLD, TASK_LINGER };
 
 struct suspension {
 	struct server *server;
 	uv_timer_t timer;
 	uv_async_t async;
 	struct commit_port *port;
+	struct hooks *hooks;
 	bool stopping;
 	/* the one job under way */
 	struct commit_job job;
@@ -57,6 +58,7 @@ static void mark_run(struct suspension *s, struct store_txn *txn, int64_t now)
 	if (incident_get(txn, s->number, &arena, &incident) == STORE_OK) {
 		incident.undelivered |= s->task == TASK_UNDELIVERED;
 		incident.alarmed |= s->task == TASK_ALARMED;
+		incident.untold &= s->task != TASK_TOLD;
 		incident_put(txn, &incident);
 	}
 	arena_done(&arena);
@@ -71,10 +73,8 @@ static void linger_run(struct suspension *s, struct store_txn *txn, int64_t now)
 }
 
 static void (*const tasks[])(struct suspension *s, struct store_txn *txn, int64_t now) = {
-	[TASK_SWEEP] = sweep_run,
-	[TASK_UNDELIVERED] = mark_run,
-	[TASK_ALARMED] = mark_run,
-	[TASK_LINGER] = linger_run,
+	[TASK_SWEEP] = sweep_run, [TASK_UNDELIVERED] = mark_run, [TASK_ALARMED] = mark_run,
+	[TASK_TOLD] = mark_run,   [TASK_LINGER] = linger_run,
 };
 
 static void run(struct commit_job *job, struct store_txn *txn, int64_t now)
@@ -95,6 +95,15 @@ static void log_lingered(const struct suspension *s)
 	}
 }
 
+/* Its end is written down. */
+static void forget_hook(struct suspension *s)
+{
+	if (s->task == TASK_ALARMED || s->task == TASK_TOLD) {
+		hooks_forget(s->hooks, s->number,
+		             s->task == TASK_ALARMED ? HOOK_SUSPEND : HOOK_UNLOCK);
+	}
+}
+
 static void done(struct commit_job *job, enum store_result result)
 {
 	struct suspension *s = (struct suspension *)((char *)job -
@@ -103,6 +112,7 @@ static void done(struct commit_job *job, enum store_result result)
 	delivery_tell(s->server->delivery, DELIVERY_RELEASED, 0);
 	if (result == STORE_OK) {
 		log_lingered(s);
+		forget_hook(s);
 	}
 	if (result == STORE_OK && !s->stopping) {
 		look(s);
@@ -170,6 +180,30 @@ static bool is_overdue(const struct incident *incident, int64_t now)
 	       !incident->undelivered && now - incident->opened_at >= NOTICE_PATIENCE;
 }
 
+/* As it is, or as it is once begun. */
+static enum hook_state hook_state(struct suspension *s, const struct incident *incident,
+                                  enum hook_event event, bool due)
+{
+	enum hook_state state = hooks_state(s->hooks, incident->number, event);
+	return state == HOOK_NONE && due ? hooks_run(s->hooks, incident, event) : state;
+}
+
+/* One after the other; nobody is told of a suspension that is over. */
+static void look_at_hooks(struct suspension *s, const struct incident *incident)
+{
+	bool open = incident->state == INCIDENT_OPEN;
+	enum hook_state begun = hook_state(s, incident, HOOK_SUSPEND,
+	                                   open && !incident->alarmed);
+	if (begun == HOOK_ENDED) {
+		submit(s, incident->number, TASK_ALARMED);
+		return;
+	}
+	bool due = !open && incident->untold && begun == HOOK_NONE;
+	if (hook_state(s, incident, HOOK_UNLOCK, due) == HOOK_ENDED) {
+		submit(s, incident->number, TASK_TOLD);
+	}
+}
+
 /* The first incident that wants something gets it; `done` looks for the next. */
 static void look_at(struct suspension *s, struct store_txn *txn,
                     const struct incident *incident)
@@ -178,11 +212,11 @@ static void look_at(struct suspension *s, struct store_txn *txn,
 	if (s->busy) {
 		return;
 	}
-	if (incident->state == INCIDENT_OPEN && !incident->alarmed) {
-		/* A crash in between runs it again, rather than never. */
-		alarm_run(s->server, &s->timer, incident);
-		submit(s, incident->number, TASK_ALARMED);
-	} else if (incident->sweep != INCIDENT_SWEPT) {
+	look_at_hooks(s, incident);
+	if (s->busy) {
+		return;
+	}
+	if (incident->sweep != INCIDENT_SWEPT) {
 		submit(s, incident->number, TASK_SWEEP);
 	} else if (is_overdue(incident, now)) {
 		tell_undelivered(s, txn, incident);
@@ -223,6 +257,11 @@ static void on_async(uv_async_t *async)
 	look(async->data);
 }
 
+static void on_hook(void *context)
+{
+	look(context);
+}
+
 /* ---- life ---- */
 
 struct suspension *suspension_start(struct server *server, uv_loop_t *loop, struct error *error)
@@ -233,6 +272,12 @@ struct suspension *suspension_start(struct server *server, uv_loop_t *loop, stru
 		return NULL;
 	}
 	s->server = server;
+	s->hooks = hooks_start(server, loop, on_hook, s);
+	if (!s->hooks) {
+		free(s);
+		error_set(error, "out of memory");
+		return NULL;
+	}
 	s->port = commit_port_new(server->commit, loop);
 	uv_timer_init(loop, &s->timer);
 	uv_async_init(loop, &s->async, on_async);
@@ -258,6 +303,7 @@ void suspension_stop(struct suspension *suspension)
 		uv_run(loop, UV_RUN_ONCE);
 	}
 	commit_port_close(s->port);
+	hooks_stop(s->hooks);
 	uv_close((uv_handle_t *)&s->timer, NULL);
 	uv_close((uv_handle_t *)&s->async, on_closed);
 }

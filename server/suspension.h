@@ -1,6 +1,6 @@
 /*
  * What the rest of the process does once a suspension, or its end, is durable: live sessions,
- * deliveries and the queue learn of it; the alarm program runs; an unsent notice is not
+ * deliveries and the queue learn of it; the hooks run; an unsent notice is not
  * forgotten. The decision itself is auth/suspend's, in one commit; what is here may be lost in
  * a crash and is taken up again at the next start.
  */

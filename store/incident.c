@@ -13,7 +13,8 @@
 #define IS_UNDELIVERED 2
 #define IS_ALARMED     4
 #define IS_CLEARED     8
-#define FLAGS          (IS_REPLY_OFF | IS_UNDELIVERED | IS_ALARMED | IS_CLEARED)
+#define IS_UNTOLD      16
+#define FLAGS          (IS_REPLY_OFF | IS_UNDELIVERED | IS_ALARMED | IS_CLEARED | IS_UNTOLD)
 
 static void pack_row(const struct incident *incident, struct buf *out)
 {
@@ -23,7 +24,8 @@ static void pack_row(const struct incident *incident, struct buf *out)
 	pack_u8(out, (uint8_t)((incident->reply_off ? IS_REPLY_OFF : 0) |
 	                       (incident->undelivered ? IS_UNDELIVERED : 0) |
 	                       (incident->alarmed ? IS_ALARMED : 0) |
-	                       (incident->cleared ? IS_CLEARED : 0)));
+	                       (incident->cleared ? IS_CLEARED : 0) |
+	                       (incident->untold ? IS_UNTOLD : 0)));
 	pack_u64(out, incident->swept_to);
 	pack_i64(out, incident->opened_at);
 	pack_i64(out, incident->opened_wall);
@@ -56,6 +58,7 @@ static uint8_t unpack_front(struct unpacker *in, struct incident *incident)
 	incident->undelivered = flags & IS_UNDELIVERED;
 	incident->alarmed = flags & IS_ALARMED;
 	incident->cleared = flags & IS_CLEARED;
+	incident->untold = flags & IS_UNTOLD;
 	return version;
 }
 

@@ -41,6 +41,7 @@ struct incident {
 	int64_t notified_at;   /* T when its notice was taken by the smarthost; 0 = not yet */
 	bool undelivered;      /* that took too long: said in the log, kept in a file */
 	bool alarmed;          /* on_suspend was run, if there is one */
+	bool untold;           /* it has ended, and on_unlock was not run yet */
 	int64_t complained_at; /* T of the last notice that an answer did not count; 0 = none */
 	uint32_t reminders;    /* times that its being open was brought to mind */
 	int64_t warned_at;     /* T when it was said that its held mail will go; 0 = not yet */

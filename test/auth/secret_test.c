@@ -76,8 +76,10 @@ static void checks_verifiers(void **state)
 		{ "bcrypt, wrong", SPAN_LIT(CRYPT_BCRYPT), SPAN_LIT("Pencil"), false },
 		{ "yescrypt", SPAN_LIT(CRYPT_YESCRYPT), SPAN_LIT("pencil"), true },
 		{ "yescrypt, wrong", SPAN_LIT(CRYPT_YESCRYPT), SPAN_LIT("pencil\\"), false },
-		{ "cut hash", { CRYPT_SHA512, sizeof CRYPT_SHA512 - 2 },
-		  SPAN_LIT("pencil"), false },
+		{ "cut hash",
+		  { CRYPT_SHA512, sizeof CRYPT_SHA512 - 2 },
+		  SPAN_LIT("pencil"),
+		  false },
 		{ "hash without its method", SPAN_LIT("{CRYPT}$6$"), SPAN_LIT("pencil"),
 		  false },
 		{ "DES is no more", SPAN_LIT("{CRYPT}abJnggxhB/yWI"), SPAN_LIT("pencil"),
@@ -227,6 +229,33 @@ static void hmac_tells_parts_apart(void **state)
 	}
 }
 
+/* RFC 4231 4.3 and 4.7: what any other HMAC-SHA256 says, too. */
+static void signs_as_others_do(void **state)
+{
+	(void)state;
+	char longer[131];
+	memset(longer, 0xaa, sizeof longer);
+	const struct {
+		struct span key, text;
+		const char *hex;
+	} rows[] = {
+		{ SPAN_LIT("Jefe"), SPAN_LIT("what do ya want for nothing?"),
+		  "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843" },
+		{ span_of(longer, sizeof longer),
+		  SPAN_LIT("Test Using Larger Than Block-Size Key - Hash Key First"),
+		  "60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54" },
+	};
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		unsigned char digest[SECRET_BYTES];
+		char hex[2 * SECRET_BYTES + 1];
+		secret_sign(rows[i].key, rows[i].text, digest);
+		for (size_t b = 0; b < SECRET_BYTES; b++) {
+			snprintf(hex + 2 * b, 3, "%02x", digest[b]);
+		}
+		assert_string_equal(hex, rows[i].hex);
+	}
+}
+
 static void *hmac_many(void *arg)
 {
 	const struct secret_key key = { { 9 } };
@@ -351,6 +380,7 @@ int main(void)
 		cmocka_unit_test(makes_verifiers),
 		cmocka_unit_test(fakes_are_steady_and_like_the_real),
 		cmocka_unit_test(hmac_tells_parts_apart),
+		cmocka_unit_test(signs_as_others_do),
 		cmocka_unit_test(hmac_in_threads),
 		cmocka_unit_test(loads_the_key),
 		cmocka_unit_test(prints_costs),

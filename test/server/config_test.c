@@ -1,6 +1,8 @@
 #include "server/config_table.h"
 #include "test/server/config_help.h"
 
+#include <sys/stat.h>
+
 /* What `print` writes, or config_print without one. The caller frees it. */
 static char *printed(const struct config *config, void (*print)(FILE *))
 {
@@ -103,7 +105,7 @@ static void the_public_file(void **state)
 	assert_string_equal(c->reply_address, "unlock+*@mail.example.org");
 	assert_string_equal(c->notice_from, "postmaster@example.org");
 	assert_int_equal(c->suspended_at, CONFIG_SUSPENDED_AT_MAIL);
-	assert_null(c->on_suspend);
+	assert_int_equal(c->on_suspend.narguments, 0);
 	config_unref(c);
 }
 
@@ -141,6 +143,7 @@ static void the_defaults(void **state)
 		ROW(lifetime, 2 * 86400000),
 		ROW(message_size, 50 << 20),
 		ROW(recipients, 500),
+		ROW(hook_timeout, 60000),
 		ROW(workers, 0),
 		{ "nlisteners", (int64_t)c->nlisteners, 2 },
 		{ "nretry", (int64_t)c->nretry, 5 },
@@ -163,7 +166,9 @@ static void the_defaults(void **state)
 	assert_string_equal(c->notice_from, "postmaster@example.org");
 	assert_int_equal(c->suspended_at, CONFIG_SUSPENDED_AT_MAIL);
 	assert_int_equal(c->unlock_word, CONFIG_UNLOCK_WORD_OPTIONAL);
-	assert_null(c->on_suspend);
+	assert_int_equal(c->on_suspend.narguments, 0);
+	assert_int_equal(c->on_unlock.narguments, 0);
+	assert_null(c->hook_key);
 	config_unref(c);
 }
 
@@ -219,7 +224,12 @@ static void what_is_taken(void **state)
 		{ "notice_from = gatepost@example.org",
 		  "notice_from = \"gatepost@example.org\"\n" },
 		{ "suspended_at = auth unlock_word = required on_suspend = /bin/true",
-		  "suspended_at = auth\nunlock_word = required\non_suspend = \"/bin/true\"\n" },
+		  "suspended_at = auth\nunlock_word = required\non_suspend = { \"/bin/true\" "
+		  "}\n" },
+		{ "on_unlock = { /bin/sh, '-c', \"exit 1 # x\", '$HOME', '' } hook_timeout = "
+		  "90s",
+		  "on_unlock = { \"/bin/sh\", \"-c\", \"exit 1 # x\", '$HOME', \"\" }\n"
+		  "hook_timeout = 90s\n" },
 		{ "smarthost b { address = mx.example.net tls = must port = 26 mails = 1 }",
 		  "smarthost b { address = \"mx.example.net\" port = 26 tls = must connections "
 		  "= 16 "
@@ -250,6 +260,34 @@ static void what_is_taken(void **state)
 		free(is);
 		free(twice);
 	}
+}
+
+static void who_is_told(void **state)
+{
+	(void)state;
+	char key[] = "/tmp/gatepost-hook-key-XXXXXX", text[500];
+	int fd = mkstemp(key);
+	assert_int_equal(write(fd, "the key\nnot\n", 12), 12);
+	snprintf(text, sizeof text,
+	         HEAD "on_suspend = 'https://example.org/?a=b' on_unlock = { /bin/sh, -c } "
+	              "hook_key_file = %s",
+	         key);
+	struct config *c = must_load(text);
+	assert_true(c->on_suspend.is_post);
+	assert_int_equal(c->on_suspend.narguments, 1);
+	assert_string_equal(c->on_suspend.argument[0].ptr, "https://example.org/?a=b");
+	assert_false(c->on_unlock.is_post);
+	assert_int_equal(c->on_unlock.narguments, 2);
+	assert_string_equal(c->on_unlock.argument[1].ptr, "-c");
+	assert_string_equal(c->hook_key, "the key");
+	config_unref(c);
+	struct error error;
+	assert_int_equal(fchmod(fd, 0644), 0);
+	assert_null(load_text(text, &error));
+	assert_non_null(strstr(error.text, ":3: hook_key_file: \"/tmp/"));
+	assert_non_null(strstr(error.text, "anybody may read it"));
+	close(fd);
+	unlink(key);
 }
 
 static void who_is_a_peer(void **state)
@@ -494,17 +532,12 @@ static void the_manual(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(the_public_file),
-		cmocka_unit_test(the_defaults),
-		cmocka_unit_test(what_is_taken),
-		cmocka_unit_test(who_is_a_peer),
-		cmocka_unit_test(what_is_warned_of),
-		cmocka_unit_test(what_needs_a_restart),
-		cmocka_unit_test(external_sessions_end),
-		cmocka_unit_test(references),
-		cmocka_unit_test(mutations),
-		cmocka_unit_test(the_sample),
-		cmocka_unit_test(the_manual),
+		cmocka_unit_test(the_public_file),      cmocka_unit_test(the_defaults),
+		cmocka_unit_test(what_is_taken),        cmocka_unit_test(who_is_told),
+		cmocka_unit_test(who_is_a_peer),        cmocka_unit_test(what_is_warned_of),
+		cmocka_unit_test(what_needs_a_restart), cmocka_unit_test(external_sessions_end),
+		cmocka_unit_test(references),           cmocka_unit_test(mutations),
+		cmocka_unit_test(the_sample),           cmocka_unit_test(the_manual),
 	};
 	return cmocka_run_group_tests(tests, make_path, remove_path);
 }

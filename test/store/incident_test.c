@@ -22,6 +22,7 @@ static struct incident full(uint64_t number)
 		.notified_at = 5,
 		.undelivered = true,
 		.alarmed = true,
+		.untold = true,
 		.complained_at = 6,
 		.reminders = UINT32_MAX,
 		.warned_at = 7,
@@ -58,6 +59,7 @@ static void assert_incident(const struct incident *have, const struct incident *
 	assert_int_equal(have->notified_at, want->notified_at);
 	assert_int_equal(have->undelivered, want->undelivered);
 	assert_int_equal(have->alarmed, want->alarmed);
+	assert_int_equal(have->untold, want->untold);
 	assert_int_equal(have->complained_at, want->complained_at);
 	assert_int_equal(have->reminders, want->reminders);
 	assert_int_equal(have->warned_at, want->warned_at);
@@ -229,6 +231,7 @@ static void an_older_row(void **state)
 	want.reminders = 0;
 	want.warned_at = 0;
 	want.cleared = false;
+	want.untold = false;
 	assert_int_equal(incident_get(txn, 2, &arena, &got), STORE_OK);
 	assert_incident(&got, &want);
 	arena_done(&arena);
@@ -246,7 +249,7 @@ static void damaged_rows(void **state)
 		{ 1, INCIDENT_ENDED + 1 },
 		{ 2, INCIDENT_DISCARD + 1 },
 		{ 2, (char)0xff },
-		{ 3, 16 },
+		{ 3, 32 },
 	};
 	struct place *place = *state;
 	struct store_txn *txn = writing(place->store);
