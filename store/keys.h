@@ -94,6 +94,15 @@ static inline struct key key_with_name(struct span account, char between, struct
 	return key;
 }
 
+/* History: account, NUL for the head; then the number of a block. */
+static inline struct key key_history_block(struct span account, uint16_t block)
+{
+	struct key key = key_account_prefix(account);
+	key.bytes[key.len++] = (char)(block >> 8);
+	key.bytes[key.len++] = (char)(block & 0xff);
+	return key;
+}
+
 /* App password: account, NUL, name. */
 static inline struct key key_apppass(struct span account, struct span name)
 {

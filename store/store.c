@@ -26,7 +26,7 @@ static const char *const table_names[STORE_TABLES] = {
 	[STORE_QUEUE] = "queue",     [STORE_DUE] = "due",         [STORE_OWNER] = "owner",
 	[STORE_USAGE] = "usage",     [STORE_BODY] = "body",       [STORE_INCIDENT] = "incident",
 	[STORE_JOURNAL] = "journal", [STORE_APPPASS] = "apppass", [STORE_SCREEN] = "screen",
-	[STORE_ALIAS] = "alias",
+	[STORE_ALIAS] = "alias",     [STORE_HISTORY] = "history", [STORE_NETWORK] = "network",
 };
 
 struct store {

@@ -37,6 +37,8 @@ enum store_table {
 	STORE_APPPASS,  /* account, 0, name -> an app password */
 	STORE_SCREEN,   /* network -> a block */
 	STORE_ALIAS,    /* account, 0, address or pattern -> may it be written as */
+	STORE_HISTORY,  /* account, 0 -> head; account, 0, block -> contacts */
+	STORE_NETWORK,  /* digest of a network -> for which accounts it is ripe */
 	STORE_TABLES,
 };
 
