@@ -123,7 +123,7 @@ void secret_hmac(const struct secret_key *key, const struct span *parts, size_t 
 void secret_sign(struct span key, struct span text, unsigned char digest_out[SECRET_BYTES])
 {
 	EVP_MAC_CTX *ctx = hmac_begin(key);
-	hmac_add(ctx, text);
+	mac_add(ctx, text);
 	hmac_end(ctx, digest_out);
 }
 
