@@ -3,7 +3,7 @@
 static bool is_this_machine(const unsigned char address[NETWORK_ADDRESS_BYTES])
 {
 	static const struct network loopback[] = {
-		{ { [10] = 0xff, [11] = 0xff, [12] = 127 }, 104 },
+		{ { [10] = 0xff, [11] = 0xff, [12] = 127 }, 120 },
 		{ { [15] = 1 }, 128 },
 	};
 	return network_any_contains(loopback, COUNT(loopback), address);

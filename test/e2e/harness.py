@@ -240,12 +240,14 @@ class Gatepost:
     def queue(self):
         return self.ctl("queue", "list", rows=True)
 
-    def client(self, user="alice@example.org", password=PASSWORD, implicit=False, timeout=60):
+    def client(self, user="alice@example.org", password=PASSWORD, implicit=False, timeout=60, source="127.0.0.1"):
         """smtplib, logged in."""
+        source = (source, 0)
         if implicit:
-            smtp = smtplib.SMTP_SSL("127.0.0.1", self.tls_port, context=insecure_context(), timeout=timeout)
+            smtp = smtplib.SMTP_SSL("127.0.0.1", self.tls_port, context=insecure_context(), timeout=timeout,
+                                    source_address=source)
         else:
-            smtp = smtplib.SMTP("127.0.0.1", self.port, timeout=timeout)
+            smtp = smtplib.SMTP("127.0.0.1", self.port, timeout=timeout, source_address=source)
             smtp.starttls(context=insecure_context())
         if user:
             smtp.login(user, password)
