@@ -21,6 +21,7 @@
 #include "proto/error.h"
 #include "proto/network.h"
 #include "proto/smtp_client.h"
+#include "server/lists.h"
 
 #define CONFIG_RETRY_MAX       32
 #define CONFIG_LISTENERS_MAX   16
@@ -31,7 +32,11 @@
 #define CONFIG_UNLOCKERS_MAX   1024
 #define CONFIG_PEERS_MAX       64
 #define CONFIG_DEVICES_MAX     64
+#define CONFIG_LISTS_MAX       1024
+#define CONFIG_LIST_FILES_MAX  16
 #define CONFIG_NETWORKS_MAX    256 /* of a list */
+
+struct geo;
 
 enum config_tls {
 	CONFIG_TLS_STARTTLS,
@@ -114,6 +119,14 @@ struct config {
 	struct config_device device[CONFIG_DEVICES_MAX];
 	size_t ndevices;
 	struct gate_device *gate_devices; /* the same, for the gate */
+	struct lists_block list[CONFIG_LISTS_MAX];
+	size_t nlists;
+	struct span *list_file; /* each with a NUL behind it */
+	size_t nlist_files;
+	struct lists lists;    /* read from all of them */
+	unsigned fold_details; /* "bob+tag@" is bob@ as a recipient */
+	char *asn_database, *geoip_database;
+	struct geo *asn, *country; /* the two, opened; NULL: none */
 	struct network *screen_exempt;
 	size_t nscreen_exempt;
 	struct budget_limits limits;
@@ -132,7 +145,7 @@ struct config {
 	enum config_suspended_at suspended_at;
 	enum config_unlock_word unlock_word;
 	int64_t held_lifetime; /* of mail held by an incident */
-	char *on_suspend; /* a program, absolute path; NULL: none */
+	char *on_suspend;      /* a program, absolute path; NULL: none */
 	enum sender_check sender_check;
 	int64_t retry[CONFIG_RETRY_MAX];
 	size_t nretry;

@@ -174,4 +174,5 @@ TYPE(limits) = { "limits", parse_limit, store_limit, write_limit, count_limits }
 TYPE(patterns) = { "accounts", parse_pattern, store_span, write_span, count_list };
 TYPE(mailboxes) = { "mail addresses", config_parse_mailbox, store_span, write_span,
 	            count_list };
+TYPE(paths) = { "paths", config_parse_path, store_span, write_span, count_list };
 TYPE(words) = { "words", config_parse_word, store_span, write_span, count_list };

@@ -35,8 +35,10 @@ int config_load_line(const struct config_load *load, enum config_block block, co
 bool config_load_fail_key(const struct config_load *load, const char *key, size_t value,
                           const char *format, ...) __attribute__((format(printf, 4, 5)));
 
-/* What keys say together (config_check.c), and about logins (config_auth.c). */
+/* What keys say together (config_check.c), about logins (config_auth.c), and the files of
+ * others that they name (config_files.c). */
 bool config_check(struct config_load *load);
 bool config_check_auth(struct config_load *load);
+bool config_check_files(struct config_load *load);
 
 #endif

@@ -15,7 +15,13 @@ static void flush(struct buf *out, FILE *file)
 static void write_block(enum config_block block, const char *title, const void *object,
                         struct buf *out)
 {
-	buf_printf(out, "%s %s%s{", config_blocks[block].name, title, title[0] ? " " : "");
+	buf_printf(out, "%s ", config_blocks[block].name);
+	if (config_blocks[block].address) {
+		config_put_quoted(span_str(title), out);
+	} else {
+		buf_put_str(out, title);
+	}
+	buf_put_str(out, title[0] ? " {" : "{");
 	for (size_t i = 0; i < config_nrows; i++) {
 		const struct config_row *row = &config_rows[i];
 		bool empty = row->block == block &&
@@ -43,6 +49,9 @@ static void write_blocks(const struct config *config, enum config_block block, s
 	}
 	for (size_t i = 0; block == CONFIG_DEVICE && i < config->ndevices; i++) {
 		write_block(block, config->device[i].name, &config->device[i], out);
+	}
+	for (size_t i = 0; block == CONFIG_LIST && i < config->nlists; i++) {
+		write_block(block, config->list[i].address, &config->list[i], out);
 	}
 }
 
@@ -198,8 +207,9 @@ static void write_default(const struct config_row *row, struct buf *out)
 	struct config_listener listener = { 0 };
 	struct config_smarthost smarthost = { 0 };
 	struct config_device device = { 0 };
-	void *const object[CONFIG_BLOCKS] = { &config, &config, &listener, &smarthost,
-		                              &device };
+	struct lists_block list = { 0 };
+	void *const object[CONFIG_BLOCKS] = { &config,    &config, &listener,
+		                              &smarthost, &device, &list };
 	struct buf line = { .cap = TEXT_MAX };
 	arena_init(&config.memory, TEXT_MAX);
 	if (config_row_init(row, &config.memory, object[row->block], false)) {
@@ -243,7 +253,9 @@ void config_print_manual(FILE *out)
 		const struct config_block_info *info = &config_blocks[block];
 		if (info->name[0]) {
 			buf_printf(&text, "## %s %s{ }\n\n", info->name,
-			           info->most ? "NAME " : "");
+			           info->address ? "ADDRESS "
+			           : info->most  ? "NAME "
+			                         : "");
 			put_scdoc(info->sentence, &text);
 			buf_put_str(&text, "\n\n");
 		}

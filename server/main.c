@@ -15,6 +15,7 @@
 #include "auth/sasl.h"
 #include "server/control.h"
 #include "server/enrol.h"
+#include "server/geo.h"
 #include "server/listener.h"
 #include "server/log.h"
 #include "server/notify.h"
@@ -57,6 +58,7 @@ static int print_versions(void)
 	printf("%s\n", sasl_version_text());
 	printf("%s\n", store_library());
 	printf("jansson %s\n", jansson_version_str());
+	printf("%s\n", geo_library());
 	return 0;
 }
 
