@@ -130,21 +130,29 @@ static bool is_taken(enum gate_verdict verdict)
 	return verdict == GATE_ALLOW || verdict == GATE_HOLD;
 }
 
+/* What it takes from a budget: each recipient, and each who is behind one of them. */
+static uint32_t price_of(const struct act *act)
+{
+	uint32_t room = UINT32_MAX - act->recipients;
+	return act->recipients + (act->members < room ? act->members : room);
+}
+
 /* Both budgets are asked: what could never fit one of them is a mistake, no theft. */
 static enum gate_verdict ask(struct store_txn *txn, const struct gate_rules *rules,
                              const struct act *act, struct finding *f)
 {
 	const struct gate_books *books = &f->books;
 	const struct gate_extra *extra = &books->extra;
-	f->allowed = books->exempt ? 0
-	                           : gate_ticket_part(&books->ticket, &books->marks,
-	                                              act->recipients, act->now);
-	f->price = act->recipients - f->allowed;
+	uint32_t price = price_of(act);
+	f->allowed = books->exempt
+	                 ? 0
+	                 : gate_ticket_part(&books->ticket, &books->marks, price, act->now);
+	f->price = price - f->allowed;
 	f->edge = edge_of(f, act->now);
 	f->course = course_of(rules, books->action);
 	enum budget_verdict part = extra->limits.count
-	                               ? budget_ask(&extra->budget, &extra->limits,
-	                                            act->recipients, act->now)
+	                               ? budget_ask(&extra->budget, &extra->limits, price,
+	                                            act->now)
 	                               : BUDGET_FITS;
 	if (part == BUDGET_NEVER && f->edge < GATE_EDGE_NEVER) {
 		return GATE_NEVER;
@@ -262,7 +270,7 @@ static enum store_result charge_extra(struct store_txn *txn, const struct act *a
 	static const struct gate_marks none;
 	struct key key = key_apppass_ledger(act->account, act->apppass);
 	extra->ledger = (struct ledger){ .budget = SPAN_NONE };
-	budget_take(&extra->budget, act->recipients, act->now);
+	budget_take(&extra->budget, price_of(act), act->now);
 	return put_ledger(txn, key_span(&key), &extra->budget, &none, &extra->ledger);
 }
 

@@ -182,6 +182,9 @@ struct config {
 /* NULL with a sentence "FILE:LINE: ..." when it is not right. Takes one reference. One thread
  * at a time (flex). */
 struct config *config_load(const char *path, struct error *error);
+/* The same without lists and geo databases: a fault in a file of others is no reason why an
+ * admin can not unlock an account. */
+struct config *config_load_alone(const char *path, struct error *error);
 struct config *config_ref(struct config *config);
 /* NULL is accepted. */
 void config_unref(struct config *config);

@@ -299,7 +299,8 @@ static bool fill(struct config_load *load)
 
 /* ---- the whole ---- */
 
-struct config *config_load(const char *path, struct error *error)
+/* `others`: the files of others, too. */
+static struct config *load_steps(const char *path, bool others, struct error *error)
 {
 	static bool (*const steps[])(struct config_load *) = {
 		read_file,          clean, parse, note, fill, config_check, config_check_auth,
@@ -309,7 +310,7 @@ struct config *config_load(const char *path, struct error *error)
 	struct config_load load = { .path = path, .error = &own };
 	bool good = true;
 	for (size_t i = 0; good && i < COUNT(steps); i++) {
-		good = steps[i](&load);
+		good = (steps[i] == config_check_files && !others) || steps[i](&load);
 	}
 	if (!good) {
 		error_set(error, "%s", own.text);
@@ -322,4 +323,14 @@ struct config *config_load(const char *path, struct error *error)
 	free(load.notes.note);
 	free(load.text);
 	return load.config;
+}
+
+struct config *config_load(const char *path, struct error *error)
+{
+	return load_steps(path, true, error);
+}
+
+struct config *config_load_alone(const char *path, struct error *error)
+{
+	return load_steps(path, false, error);
 }

@@ -23,6 +23,7 @@ struct intake_envelope {
 	struct span client;            /* address, text */
 	const struct span *recipients; /* each once */
 	size_t nrecipients;
+	uint32_t members; /* of lists among them, beyond the one recipient each */
 };
 
 enum intake_verdict {

@@ -121,6 +121,7 @@ void transaction_mail(struct session *session, struct smtp_event *event)
 	    !envelope_set_sender(&session->envelope, event->address.whole)) {
 		reply = REPLY_STORE_ERROR;
 	}
+	session->envelope.fold = session->config->fold_details;
 	if (reply == REPLY_SENDER_OK) {
 		enum reply name = session_judge_sender(session, event->address.whole);
 		reply = name == REPLY_OK ? reply : name;
@@ -141,13 +142,24 @@ static const enum reply gate_replies[] = {
 	[GATE_HOLD] = REPLY_RECIPIENT_OK,  [GATE_FULL] = REPLY_BUDGET_FULL,
 };
 
+/* How many people a recipient is; 0 when it is no list. */
+static uint32_t members_of(const struct session *session, const struct address *address)
+{
+	struct buf key = { .cap = ADDRESS_MAX + 1 };
+	address_key(address, &key);
+	uint32_t members = lists_members(&session->config->lists, buf_span(&key));
+	buf_done(&key);
+	return members;
+}
+
 /* What the transaction would be with one recipient more. */
-static struct act act_of(const struct session *session)
+static struct act act_of(const struct session *session, const struct address *more)
 {
 	return (struct act){
 		.account = session_account(session),
 		.apppass = span_str(session->apppass),
 		.recipients = (uint32_t)session->envelope.nrecipients + 1,
+		.members = envelope_members_with(&session->envelope, members_of(session, more)),
 		.client = span_str(conn_peer(session->conn)),
 		.now = store_now(session->worker->server->store),
 		.wall = wall_ms(),
@@ -155,7 +167,7 @@ static struct act act_of(const struct session *session)
 }
 
 /* The courtesy: would the message with one recipient more be let through as things stand? */
-static enum gate_verdict ask_gate(struct session *session)
+static enum gate_verdict ask_gate(struct session *session, const struct address *more)
 {
 	struct store *store = session->worker->server->store;
 	struct gate_rules rules = config_gate_rules(session->config);
@@ -165,7 +177,7 @@ static enum gate_verdict ask_gate(struct session *session)
 		log_fault(LOG_LEVEL_ERROR, "store-unreadable", error.text);
 		return GATE_BROKEN;
 	}
-	struct act act = act_of(session);
+	struct act act = act_of(session, more);
 	enum gate_verdict verdict = gate_recipient(txn, &rules, &act);
 	session->again_wall = act.wall;
 	if (verdict == GATE_DEFER) {
@@ -184,7 +196,8 @@ static void conclude(struct session *session, const struct address *address,
 {
 	enum reply reply = gate_replies[verdict];
 	if (reply == REPLY_RECIPIENT_OK &&
-	    envelope_add(&session->envelope, address) == ENVELOPE_NO_MEMORY) {
+	    envelope_add(&session->envelope, address, members_of(session, address)) ==
+	        ENVELOPE_NO_MEMORY) {
 		reply = REPLY_STORE_ERROR;
 	}
 	if (reply_row(reply)->code >= 500 && session->refused == REPLY_OK) {
@@ -215,7 +228,7 @@ static const struct trip_handler trip_handler = { .end = on_trip_end };
 /* It does not fit: the writer judges, and the answer follows its commit. */
 static bool start_trip(struct session *session, const struct address *address)
 {
-	struct act act = act_of(session);
+	struct act act = act_of(session, address);
 	snprintf(session->asked, sizeof session->asked, "%.*s", SPAN_ARG(address->whole));
 	session->tripped = true; /* before the others hear of it: our 421 comes later */
 	session->trip = trip_start(session->worker, session->config, &act, &trip_handler,
@@ -296,7 +309,7 @@ void transaction_rcpt(struct session *session, struct smtp_event *event)
 		answer(session, reply);
 		return;
 	}
-	enum gate_verdict verdict = ask_gate(session);
+	enum gate_verdict verdict = ask_gate(session, &event->address);
 	/* What could never fit is a slip that the writer counts: the third is a trip. */
 	if ((verdict == GATE_TRIPPED || verdict == GATE_NEVER) &&
 	    start_trip(session, &event->address)) {
@@ -412,6 +425,7 @@ static bool begin_intake(struct session *session)
 		.client = span_str(conn_peer(session->conn)),
 		.recipients = session->envelope.recipients,
 		.nrecipients = session->envelope.nrecipients,
+		.members = session->envelope.members,
 	};
 	session->intake = intake_new(session->worker, session->config, &envelope,
 	                             &intake_handler, session);
