@@ -130,6 +130,18 @@ def test_what_is_wrong_is_told(tmp_path, settings, says):
     assert done.returncode == 78 and "%s:%d: %s" % (daemon.config, number, says) in done.stderr
 
 
+@pytest.mark.parametrize("settings", ['list staff@example.org { members_file = "%s" }', 'list_files = { "%s" }'])
+def test_what_the_user_can_not_read(tmp_path, settings):
+    """Root could, and a reload as that user would fail."""
+    path = write(tmp_path / "empty", "")
+    daemon = Gatepost(tmp_path, 25, settings % path)
+    check = [os.path.join(BUILD, "server", "gatepost"), "-t", "-c", daemon.config]
+    assert subprocess.run(check).returncode == 0
+    path.chmod(0o000)
+    done = subprocess.run(check, capture_output=True, text=True)
+    assert done.returncode == 78 and str(path) in done.stderr and "Permission denied" in done.stderr
+
+
 @pytest.mark.parametrize("fold", [False, True])
 def test_hl07_details_are_folded_when_so_configured(tmp_path, sink, fold):
     daemon = start(tmp_path, sink, "fold_details = %s" % ("yes" if fold else "no"))
