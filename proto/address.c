@@ -259,6 +259,16 @@ void address_key(const struct address *address, struct buf *out)
 	}
 }
 
+void address_key_fold(struct span key, struct buf *out)
+{
+	/* A quoted local-part may hold an @ and a + of its own. */
+	size_t at = key.len && key.ptr[0] == '"' ? 0 : span_find(key, '@');
+	size_t plus = span_find(span_first(key, at), '+');
+	plus = plus == 0 ? at : plus;
+	buf_put(out, span_first(key, plus));
+	buf_put(out, span_from(key, at));
+}
+
 static bool is_login(char c)
 {
 	return c > ' ' && c < 127;

@@ -47,6 +47,12 @@ enum address_result address_parse(struct span text, struct address *address_out)
 void address_key(const struct address *address, struct buf *out);
 
 /*
+ * Appends a key without its detail: "alice+tag@example.org" is alice@example.org. One that
+ * begins with a + or needs quotes stays as it is. The key of a key is the key.
+ */
+void address_key_fold(struct span key, struct buf *out);
+
+/*
  * Appends the canonical account name of a login: ASCII lower case, `@domain` added when there
  * is none (and `domain` is not empty). False, with `out` unchanged, when a side of the @ is
  * empty, or with control bytes, blanks (at the ends too), bytes above 127, more than one @, or

@@ -261,11 +261,14 @@ static void take_lessons(struct attempt *attempt)
 	outcome->nlessons = 0;
 	outcome->config = attempt->config;
 	outcome->key = attempt->key;
+	const struct lesson_rules rules = { attempt->key, attempt->config->fold_details };
 	for (size_t i = 0; attempt->tried && i < outcome->nresults; i++) {
 		const struct outcome_result *result = &outcome->results[i];
-		struct span to = attempt->entry.recipients[result->recipient].address;
-		outcome->nlessons += lesson_of(attempt->key, &attempt->entry, to, result->code,
-		                               result->status,
+		const struct lesson_answer answer = {
+			attempt->entry.recipients[result->recipient].address, result->code,
+			result->status
+		};
+		outcome->nlessons += lesson_of(&rules, &attempt->entry, &answer,
 		                               &attempt->lessons[outcome->nlessons]);
 	}
 }

@@ -5,6 +5,7 @@
 
 #include "proto/address.h"
 #include "server/config_table.h"
+#include "server/geo.h"
 
 #define MEMORY_MAX ((size_t)16 * 1024 * 1024)
 
@@ -22,6 +23,8 @@ struct config *config_ref(struct config *config)
 void config_unref(struct config *config)
 {
 	if (config && atomic_fetch_sub(&config->references, 1) == 1) {
+		geo_close(config->asn);
+		geo_close(config->country);
 		arena_done(&config->memory);
 		free(config);
 	}

@@ -23,6 +23,7 @@
 #include "proto/error.h"
 #include "proto/network.h"
 #include "proto/smtp_client.h"
+#include "server/lists.h"
 
 #define CONFIG_RETRY_MAX       32
 #define CONFIG_LISTENERS_MAX   16
@@ -33,9 +34,13 @@
 #define CONFIG_UNLOCKERS_MAX   1024
 #define CONFIG_PEERS_MAX       64
 #define CONFIG_DEVICES_MAX     64
+#define CONFIG_LISTS_MAX       1024
+#define CONFIG_LIST_FILES_MAX  16
 #define CONFIG_NETWORKS_MAX    256 /* of a list */
 #define CONFIG_PLACES_MAX      64  /* network blocks */
 #define CONFIG_TRAPS_MAX       1024
+
+struct geo;
 
 enum config_tls {
 	CONFIG_TLS_STARTTLS,
@@ -138,6 +143,14 @@ struct config {
 	struct config_device device[CONFIG_DEVICES_MAX];
 	size_t ndevices;
 	struct gate_device *gate_devices; /* the same, for the gate */
+	struct lists_block list[CONFIG_LISTS_MAX];
+	size_t nlists;
+	struct span *list_file; /* each with a NUL behind it */
+	size_t nlist_files;
+	struct lists lists;    /* read from all of them */
+	unsigned fold_details; /* "bob+tag@" is bob@ as a recipient */
+	char *asn_database, *geoip_database;
+	struct geo *asn, *country; /* the two, opened; NULL: none */
 	struct network *screen_exempt;
 	size_t nscreen_exempt;
 	struct budget_limits limits;
@@ -213,6 +226,9 @@ struct config {
 /* NULL with a sentence "FILE:LINE: ..." when it is not right. Takes one reference. One thread
  * at a time (flex). */
 struct config *config_load(const char *path, struct error *error);
+/* The same without lists and geo databases: a fault in a file of others is no reason why an
+ * admin can not unlock an account. */
+struct config *config_load_alone(const char *path, struct error *error);
 struct config *config_ref(struct config *config);
 /* NULL is accepted. */
 void config_unref(struct config *config);

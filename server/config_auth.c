@@ -1,39 +1,13 @@
 /* What the keys about logins say together, and the files that they name: secrets and the
  * login_map. */
-#include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
-#include <unistd.h>
 
 #include "proto/address.h"
 #include "server/config_load.h"
+#include "server/file.h"
 
 #define MAP_FILE_MAX    ((size_t)4 * 1024 * 1024)
 #define SECRET_FILE_MAX 1024
-
-static const char *fault_of_errno(void)
-{
-	return strerror(errno ? errno : EIO);
-}
-
-/* All of a file. NULL, else why not. */
-static const char *read_whole(const char *path, struct buf *out)
-{
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	ssize_t n = fd < 0 ? -1 : 1;
-	while (n > 0) {
-		char *room = buf_reserve(out, 1);
-		size_t left = out->size - out->head - out->len;
-		size_t most = out->cap - out->len;
-		n = room ? read(fd, room, left < most ? left : most) : 0;
-		buf_grow(out, n > 0 ? (size_t)n : 0);
-	}
-	const char *reason = n < 0 ? fault_of_errno() : out->failed ? "is too large" : NULL;
-	if (fd >= 0) {
-		close(fd);
-	}
-	return reason;
-}
 
 /* ---- the back end ---- */
 
@@ -102,7 +76,7 @@ bool config_read_secret(struct config_load *load, const char *key, const char *p
 	struct buf text;
 	char *secret = NULL;
 	buf_init_secret(&text, SECRET_FILE_MAX);
-	const char *reason = path ? read_whole(path, &text) : NULL;
+	const char *reason = path ? file_read(path, &text) : NULL;
 	struct span line = span_first(buf_span(&text), span_find(buf_span(&text), '\n'));
 	if (line.len && line.ptr[line.len - 1] == '\r') {
 		line.len--;
@@ -138,7 +112,7 @@ static bool read_map(struct config_load *load)
 	if (!config->login_map) {
 		return true;
 	}
-	const char *reason = read_whole(config->login_map, &text);
+	const char *reason = file_read(config->login_map, &text);
 	bool read = !reason;
 	if (read && identity_parse(buf_span(&text), &config->memory, &rules,
 	                           &config->map.nrules, &line, &reason)) {

@@ -240,4 +240,5 @@ TYPE(mailboxes) = { "mail addresses", config_parse_mailbox, store_span, write_sp
 	            count_list };
 TYPE(prices) = { "prices", parse_price, store_price, write_price, count_prices };
 TYPE(command) = { "command", parse_argument, store_span, write_span, count_list };
+TYPE(paths) = { "paths", config_parse_path, store_span, write_span, count_list };
 TYPE(words) = { "words", config_parse_word, store_span, write_span, count_list };

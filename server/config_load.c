@@ -63,7 +63,7 @@ struct config_name config_name_key(enum config_block block, const char *title, c
 {
 	struct config_name name;
 	const char *kind = config_blocks[block].name;
-	snprintf(name.text, sizeof name.text, "%s%s%.40s%s%.60s", kind,
+	snprintf(name.text, sizeof name.text, "%s%s%.80s%s%.60s", kind,
 	         title && title[0] ? " " : "", title ? title : "",
 	         kind[0] && key[0] ? ": " : "", key);
 	return name;
@@ -235,12 +235,19 @@ static bool fill_block(struct config_load *load, enum config_block block, cfg_t 
 	return true;
 }
 
-static bool title_is_valid(const char *title)
+/* NULL when it is a good one. */
+static const char *fault_of_title(enum config_block block, const char *title)
 {
+	if (config_blocks[block].address) {
+		struct config_value value;
+		bool good = config_parse_mailbox(NULL, span_str(title), &value, NULL);
+		return good ? NULL : "is no mail address";
+	}
 	size_t n = strlen(title);
-	return n > 0 && n <= TITLE_MAX &&
-	       n == strspn(title,
-	                   "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-");
+	bool good = n > 0 && n <= TITLE_MAX &&
+	            n == strspn(title, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+	                               "0123456789._-");
+	return good ? NULL : "a name has letters, digits, dots and hyphens";
 }
 
 /* All titled blocks of a kind into an array of `size` bytes each, whose first member is the
@@ -258,9 +265,9 @@ static bool fill_blocks(struct config_load *load, enum config_block block, void 
 			return config_load_fail(load, line, name.text,
 			                        "more than %u such blocks", i);
 		}
-		if (!title_is_valid(cfg_title(section))) {
-			return config_load_fail(load, line, name.text,
-			                        "a name has letters, digits, dots and hyphens");
+		const char *fault = fault_of_title(block, cfg_title(section));
+		if (fault) {
+			return config_load_fail(load, line, name.text, "%s", fault);
 		}
 		if (!config_copy_text(&load->config->memory, span_str(cfg_title(section)),
 		                      false, object)) {
@@ -290,12 +297,15 @@ static bool fill(struct config_load *load)
 	       fill_blocks(load, CONFIG_DEVICE, config->device, sizeof config->device[0],
 	                   &config->ndevices) &&
 	       fill_blocks(load, CONFIG_NETWORK, config->network, sizeof config->network[0],
-	                   &config->nnetworks);
+	                   &config->nnetworks) &&
+	       fill_blocks(load, CONFIG_LIST, config->list, sizeof config->list[0],
+	                   &config->nlists);
 }
 
 /* ---- the whole ---- */
 
-struct config *config_load(const char *path, struct error *error)
+/* `others`: the files of others, too. */
+static struct config *load_steps(const char *path, bool others, struct error *error)
 {
 	static bool (*const steps[])(struct config_load *) = {
 		read_file,
@@ -307,12 +317,13 @@ struct config *config_load(const char *path, struct error *error)
 		config_check_guard,
 		config_check_auth,
 		config_check_hooks,
+		config_check_files,
 	};
 	struct error own = { "" };
 	struct config_load load = { .path = path, .error = &own };
 	bool good = true;
 	for (size_t i = 0; good && i < COUNT(steps); i++) {
-		good = steps[i](&load);
+		good = (steps[i] == config_check_files && !others) || steps[i](&load);
 	}
 	if (!good) {
 		error_set(error, "%s", own.text);
@@ -325,4 +336,14 @@ struct config *config_load(const char *path, struct error *error)
 	free(load.notes.note);
 	free(load.text);
 	return load.config;
+}
+
+struct config *config_load(const char *path, struct error *error)
+{
+	return load_steps(path, true, error);
+}
+
+struct config *config_load_alone(const char *path, struct error *error)
+{
+	return load_steps(path, false, error);
 }

@@ -40,8 +40,8 @@ bool config_check_windows(const struct config_load *load, enum config_block bloc
                           const char *title, const char *key,
                           const struct budget_limits *limits);
 
-/* What keys say together (config_check.c), about the guard (config_guard.c) and about logins
- * (config_auth.c). */
+/* What keys say together (config_check.c), about the guard (config_guard.c), about logins
+ * (config_auth.c), and the files of others that they name (config_files.c). */
 bool config_check(struct config_load *load);
 bool config_check_guard(struct config_load *load);
 bool config_check_auth(struct config_load *load);
@@ -50,5 +50,6 @@ bool config_check_hooks(struct config_load *load);
 /* The first line of the file that `key` names; NULL without one. False with a fault. */
 bool config_read_secret(struct config_load *load, const char *key, const char *path,
                         const char **secret_out);
+bool config_check_files(struct config_load *load);
 
 #endif

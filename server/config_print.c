@@ -15,7 +15,13 @@ static void flush(struct buf *out, FILE *file)
 static void write_block(enum config_block block, const char *title, const void *object,
                         struct buf *out)
 {
-	buf_printf(out, "%s %s%s{", config_blocks[block].name, title, title[0] ? " " : "");
+	buf_printf(out, "%s ", config_blocks[block].name);
+	if (config_blocks[block].address) {
+		config_put_quoted(span_str(title), out);
+	} else {
+		buf_put_str(out, title);
+	}
+	buf_put_str(out, title[0] ? " {" : "{");
 	for (size_t i = 0; i < config_nrows; i++) {
 		const struct config_row *row = &config_rows[i];
 		bool empty = row->block == block &&
@@ -46,6 +52,9 @@ static void write_blocks(const struct config *config, enum config_block block, s
 	}
 	for (size_t i = 0; block == CONFIG_NETWORK && i < config->nnetworks; i++) {
 		write_block(block, config->network[i].name, &config->network[i], out);
+	}
+	for (size_t i = 0; block == CONFIG_LIST && i < config->nlists; i++) {
+		write_block(block, config->list[i].address, &config->list[i], out);
 	}
 }
 
@@ -202,8 +211,9 @@ static void write_default(const struct config_row *row, struct buf *out)
 	struct config_smarthost smarthost = { 0 };
 	struct config_device device = { 0 };
 	struct config_network network = { 0 };
-	void *const object[CONFIG_BLOCKS] = { &config,    &config, &listener,
-		                              &smarthost, &device, &network };
+	struct lists_block list = { 0 };
+	void *const object[CONFIG_BLOCKS] = { &config, &config,  &listener, &smarthost,
+		                              &device, &network, &list };
 	struct buf line = { .cap = TEXT_MAX };
 	arena_init(&config.memory, TEXT_MAX);
 	if (config_row_init(row, &config.memory, object[row->block], false)) {
@@ -250,7 +260,9 @@ void config_print_manual(FILE *out)
 		const struct config_block_info *info = &config_blocks[block];
 		if (info->name[0]) {
 			buf_printf(&text, "## %s %s{ }\n\n", info->name,
-			           info->most ? "NAME " : "");
+			           info->address ? "ADDRESS "
+			           : info->most  ? "NAME "
+			                         : "");
 			put_scdoc(info->sentence, &text);
 			buf_put_str(&text, "\n\n");
 		}

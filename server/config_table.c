@@ -29,6 +29,11 @@ const struct config_block_info config_blocks[CONFIG_BLOCKS] = {
 	[CONFIG_NETWORK] = { "network", CONFIG_PLACES_MAX,
 	                     "What you know of a network from which users write. Of blocks "
 	                     "that overlap the one with the longest prefix counts." },
+	[CONFIG_LIST] = { "list", CONFIG_LISTS_MAX,
+	                  "An address behind which there are several people, each of whom is "
+	                  "counted: list staff@example.org { members_file = "
+	                  "/etc/gatepost/staff }.",
+	                  true },
 };
 
 #define NETWORK(field)      CONFIG_NETWORK, #field
@@ -41,6 +46,8 @@ const struct config_block_info config_blocks[CONFIG_BLOCKS] = {
 #define AT_SMARTHOST(field) offsetof(struct config_smarthost, field)
 #define DEVICE(field)       CONFIG_DEVICE, #field
 #define AT_DEVICE(field)    offsetof(struct config_device, field)
+#define MEMBERS(field)      CONFIG_LIST, #field
+#define AT_MEMBERS(field)   offsetof(struct lists_block, field)
 #define LIST                0 /* these types know their fields */
 
 const struct config_row config_rows[] = {
@@ -123,6 +130,9 @@ const struct config_row config_rows[] = {
 	{ NETWORK(limits), &config_type_limits, AT_NETWORK(limits), 0, BUDGET_LIMITS_MAX,
 	  .derived = "those of all mail",
 	  .sentence = "For mail from there, in place of limits; an account's own come first." },
+	{ MEMBERS(members_file), &config_type_path, AT_MEMBERS(members_file),
+	  .sentence = "Its members: an address a line, # begins a comment. One that is a list "
+	              "itself stands for its own members. Read at each reload, by user." },
 
 	{ CONFIG_TOP, "auth", &config_type_word, AT(backend.kind), .initial = "internal",
 	  .words = "internal|saslauthd|sasldb|ldap|sql|dovecot",
@@ -355,6 +365,21 @@ const struct config_row config_rows[] = {
 	  .sentence = "The largest message." },
 	{ TOP(recipients), &config_type_integer, AT(recipients), 1, 100000, "500",
 	  .sentence = "Most recipients of a message." },
+	{ TOP(list_files), &config_type_paths, AT(list_file), 0, CONFIG_LIST_FILES_MAX, "",
+	  .count_offset = AT(nlist_files),
+	  .sentence = "Alias files of the site's MTA, { \"/etc/aliases\" }: a name that stands "
+	              "for several people is a list, too, and what a file includes is read "
+	              "with it. Names without a domain are of ours. Read at each reload; user "
+	              "must be able to read them." },
+	{ TOP(fold_details), &config_type_word, AT(fold_details), .initial = "no",
+	  .words = "no|yes",
+	  .sentence = "Whether bob+a@ and bob+b@ are one recipient: counted once, and relayed "
+	              "once, to the first that is given." },
+	{ TOP(asn_database), &config_type_path, AT(asn_database), .derived = "none",
+	  .sentence = "An MMDB file with the autonomous system of each address. Read at each "
+	              "reload." },
+	{ TOP(geoip_database), &config_type_path, AT(geoip_database), .derived = "none",
+	  .sentence = "The same with its country." },
 
 	{ TOP(tls_timeout), &config_type_duration, AT(tls_timeout), 1 * SECOND, HOUR, "30s",
 	  .sentence = "For a TLS handshake." },

@@ -14,6 +14,7 @@ enum config_block {
 	CONFIG_SMARTHOST,
 	CONFIG_DEVICE,
 	CONFIG_NETWORK,
+	CONFIG_LIST,
 	CONFIG_BLOCKS
 };
 
@@ -21,6 +22,7 @@ struct config_block_info {
 	const char *name; /* "" is the file itself */
 	size_t most;      /* titled blocks there may be; 0: one, without a title */
 	const char *sentence;
+	bool address; /* its titles are mail addresses, else plain names */
 };
 
 struct config_row;
@@ -74,7 +76,7 @@ struct config_row {
 
 extern const struct config_type config_type_integer, config_type_unsigned, config_type_size,
     config_type_duration, config_type_word, config_type_hostname, config_type_domain,
-    config_type_path, config_type_socket, config_type_user, config_type_host,
+    config_type_path, config_type_socket, config_type_user, config_type_host, config_type_paths,
     config_type_addresses, config_type_networks, config_type_limits, config_type_patterns,
     config_type_mailboxes, config_type_words, config_type_account, config_type_durations,
     config_type_text, config_type_mailbox, config_type_reply_address, config_type_prices,
@@ -101,6 +103,8 @@ bool config_take_text(struct span text, struct config_value *value_out, bool goo
 bool config_copy_text(struct arena *memory, struct span text, bool lower, char **copy_out);
 void config_put_quoted(struct span text, struct buf *out);
 bool config_parse_word(const struct config_row *row, struct span text,
+                       struct config_value *value_out, struct error *fault);
+bool config_parse_path(const struct config_row *row, struct span text,
                        struct config_value *value_out, struct error *fault);
 bool config_parse_mailbox(const struct config_row *row, struct span text,
                           struct config_value *value_out, struct error *fault);

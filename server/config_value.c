@@ -224,7 +224,7 @@ static bool parse_host(const struct config_row *row, struct span text,
 	                        "is neither a host name nor an address", fault);
 }
 
-static bool parse_path(const struct config_row *row, struct span text,
+bool config_parse_path(const struct config_row *row, struct span text,
                        struct config_value *value_out, struct error *fault)
 {
 	(void)row;
@@ -240,7 +240,7 @@ static bool parse_socket(const struct config_row *row, struct span text,
 		return config_take_text(text, value_out, false,
 		                        "is too long for a socket (107 bytes)", fault);
 	}
-	return parse_path(row, text, value_out, fault);
+	return config_parse_path(row, text, value_out, fault);
 }
 
 static bool parse_user(const struct config_row *row, struct span text,
@@ -385,7 +385,7 @@ TYPE(duration) = { "duration", parse_number, store_number, write_number, NULL };
 TYPE(word) = { "word", config_parse_word, store_unsigned, write_word, NULL };
 TYPE(hostname) = { "host name", parse_hostname, store_text, write_text, NULL };
 TYPE(domain) = { "domain", parse_domain, store_lower, write_text, NULL };
-TYPE(path) = { "path", parse_path, store_text, write_text, NULL };
+TYPE(path) = { "path", config_parse_path, store_text, write_text, NULL };
 TYPE(socket) = { "path", parse_socket, store_text, write_text, NULL };
 TYPE(user) = { "user", parse_user, store_text, write_text, NULL };
 TYPE(host) = { "host", parse_host, store_text, write_text, NULL };

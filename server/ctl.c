@@ -470,7 +470,7 @@ int main(int argc, char **argv)
 		return request.help ? usage(stdout, 0) : usage(stderr, EX_USAGE);
 	}
 	struct error error;
-	struct command_call call = { .file = -1, .config = config_load(path, &error) };
+	struct command_call call = { .file = -1, .config = config_load_alone(path, &error) };
 	if (!call.config) {
 		return complain(EX_CONFIG, error.text);
 	}

@@ -72,11 +72,24 @@ static bool grow(struct envelope *envelope)
 	return true;
 }
 
+void envelope_write_key(const struct envelope *envelope, const struct address *recipient,
+                        struct buf *key)
+{
+	struct buf whole;
+	buf_init(&whole, KEY_BYTES);
+	address_key(recipient, envelope->fold ? &whole : key);
+	if (envelope->fold) {
+		address_key_fold(buf_span(&whole), key);
+		key->failed = key->failed || whole.failed;
+	}
+	buf_done(&whole);
+}
+
 bool envelope_has(const struct envelope *envelope, const struct address *recipient)
 {
 	struct buf key;
 	buf_init(&key, KEY_BYTES);
-	address_key(recipient, &key);
+	envelope_write_key(envelope, recipient, &key);
 	bool found = envelope->size && !key.failed && *find_slot(envelope, buf_span(&key));
 	buf_done(&key);
 	return found;
@@ -99,18 +112,28 @@ static enum envelope_added add(struct envelope *envelope, struct span key, struc
 	return ENVELOPE_ADDED;
 }
 
+uint32_t envelope_members_with(const struct envelope *envelope, uint32_t members)
+{
+	uint32_t more = members > 1 ? members - 1 : 0;
+	uint32_t room = UINT32_MAX - envelope->members;
+	return envelope->members + (more < room ? more : room);
+}
+
 enum envelope_added envelope_add(struct envelope *envelope, const struct address *recipient,
-                                 uint64_t contact)
+                                 uint32_t members, uint64_t contact)
 {
 	if (2 * (envelope->nrecipients + 1) > envelope->size && !grow(envelope)) {
 		return ENVELOPE_NO_MEMORY;
 	}
 	struct buf key;
 	buf_init(&key, KEY_BYTES);
-	address_key(recipient, &key);
+	envelope_write_key(envelope, recipient, &key);
 	enum envelope_added added = key.failed ? ENVELOPE_NO_MEMORY
 	                                       : add(envelope, buf_span(&key), recipient->whole,
 	                                             contact);
 	buf_done(&key);
+	if (added == ENVELOPE_ADDED) {
+		envelope->members = envelope_members_with(envelope, members);
+	}
 	return added;
 }

@@ -47,6 +47,7 @@ struct intake {
 	int64_t again_wall;  /* when DEFERRED */
 	struct span subject; /* as people read it */
 	struct span apppass; /* by which it comes; empty: none */
+	uint32_t members;    /* of lists among the recipients, beyond one each */
 };
 
 #define of_job(job, member) ((struct intake *)((char *)(job)-offsetof(struct intake, member)))
@@ -94,6 +95,7 @@ static bool copy_envelope(struct intake *intake, const struct intake_envelope *e
 		}
 	}
 	entry->nrecipients = n;
+	intake->members = envelope->members;
 	return true;
 }
 
@@ -302,6 +304,7 @@ static bool may_send(struct intake *intake, struct store_txn *txn, int64_t now)
 		.ncontacts = intake->entry.nrecipients,
 		.traps = intake->traps,
 		.origin = intake->origin,
+		.members = intake->members,
 		.client = intake->entry.client,
 		.subject = intake->subject,
 		.now = now,
@@ -349,6 +352,9 @@ static void log_queued(const struct intake *intake)
 	log_word(&line, "client_ip", entry->client);
 	log_id(&line, entry->id);
 	log_number(&line, "nrcpt", (int64_t)entry->nrecipients);
+	if (intake->members) {
+		log_number(&line, "members", (int64_t)intake->members);
+	}
 	log_number(&line, "size", (int64_t)entry->size);
 	log_word(&line, "account", entry->account);
 	if (intake->apppass.len) {

@@ -26,6 +26,7 @@ struct intake_envelope {
 	const uint64_t *contacts;      /* a digest of each */
 	uint32_t traps;                /* of them */
 	size_t nrecipients;
+	uint32_t members; /* of lists among them, beyond the one recipient each */
 };
 
 enum intake_verdict {

@@ -1,30 +1,33 @@
 #include "server/lesson.h"
 
 #include "proto/address.h"
+#include "server/envelope.h"
 #include "server/origin.h"
 #include "server/wall.h"
 
 /* Most that one message teaches at a time; what is beyond it is learned from the next. */
 #define LESSONS_MAX 1000
 
-bool lesson_of(const struct secret_key *key, const struct queue_entry *entry,
-               struct span address, unsigned code, struct span status,
-               struct lesson *lesson_out)
+bool lesson_of(const struct lesson_rules *rules, const struct queue_entry *entry,
+               const struct lesson_answer *answer, struct lesson *lesson_out)
 {
-	bool taken = code / 100 == 2;
-	bool refused = code / 100 == 5 && span_eq(span_first(status, 4), SPAN_LIT("5.1."));
+	bool taken = answer->code / 100 == 2;
+	bool refused = answer->code / 100 == 5 &&
+	               span_eq(span_first(answer->status, 4), SPAN_LIT("5.1."));
 	struct address parsed;
+	const struct envelope envelope = { .fold = rules->fold };
 	struct buf text;
 	if (entry->kind != QUEUE_MAIL || !entry->account.len || (!taken && !refused) ||
-	    address_parse(address, &parsed) != ADDRESS_OK) {
+	    address_parse(answer->address, &parsed) != ADDRESS_OK) {
 		return false;
 	}
 	buf_init(&text, ADDRESS_MAX);
-	address_key(&parsed, &text);
+	envelope_write_key(&envelope, &parsed, &text);
 	bool can = !text.failed;
 	if (can) {
 		*lesson_out = (struct lesson){
-			.contact = familiar_contact(key, entry->account, buf_span(&text)),
+			.contact = familiar_contact(rules->key, entry->account,
+			                            buf_span(&text)),
 			.refused = refused,
 		};
 	}

@@ -15,6 +15,7 @@
 #include "auth/sasl.h"
 #include "server/control.h"
 #include "server/enrol.h"
+#include "server/geo.h"
 #include "server/hook_helper.h"
 #include "server/listener.h"
 #include "server/log.h"
@@ -58,13 +59,29 @@ static int print_versions(void)
 	printf("%s\n", sasl_version_text());
 	printf("%s\n", store_library());
 	printf("jansson %s\n", jansson_version_str());
+	printf("%s\n", geo_library());
 	return 0;
 }
 
-static bool key_is_readable(const struct config *config, struct error *error)
+/* What root can read now the daemon reads again at each reload, as `user`. */
+static bool files_are_readable(const struct config *config, struct error *error)
 {
-	return !privs_is_root() || (privs_can_read(config->user, config->certificate, error) &&
-	                            privs_can_read(config->user, config->key, error));
+	const char *const single[] = { config->certificate, config->key, config->asn_database,
+		                       config->geoip_database };
+	bool good = true;
+	if (!privs_is_root()) {
+		return true;
+	}
+	for (size_t i = 0; good && i < COUNT(single); i++) {
+		good = !single[i] || privs_can_read(config->user, single[i], error);
+	}
+	for (size_t i = 0; good && i < config->nlists; i++) {
+		good = privs_can_read(config->user, config->list[i].members_file, error);
+	}
+	for (size_t i = 0; good && i < config->nlist_files; i++) {
+		good = privs_can_read(config->user, config->list_file[i].ptr, error);
+	}
+	return good;
 }
 
 /* NULL, and true, where none is configured. */
@@ -90,7 +107,7 @@ static int check(const struct config *config)
 		return complain(EX_CONFIG, &error);
 	}
 	oauth_close(oauth);
-	if (!key_is_readable(config, &error)) {
+	if (!files_are_readable(config, &error)) {
 		return complain(EX_CONFIG, &error);
 	}
 	char warning[300];
@@ -164,7 +181,7 @@ static int acquire(struct server *server, const struct config *config, struct er
 {
 	server->tls = tls_context_server(config->certificate, config->key, config->client_ca,
 	                                 error);
-	if (!server->tls || !key_is_readable(config, error)) {
+	if (!server->tls || !files_are_readable(config, error)) {
 		return EX_CONFIG;
 	}
 	if (!make_folders(config, error) || !privs_enter(config->user, error)) {

@@ -1,5 +1,7 @@
 #include "server/origin.h"
 
+#include "server/geo.h"
+
 static bool is_this_machine(const unsigned char address[NETWORK_ADDRESS_BYTES])
 {
 	static const struct network loopback[] = {
@@ -14,10 +16,16 @@ struct origin origin_of(const struct config *config, const struct secret_key *ke
 {
 	const struct config_network *declared = config_network_at(config, address);
 	const struct network around = network_around(address);
-	return (struct origin){
-		.network = is_this_machine(address) ? 0 : familiar_network(key, &around),
+	uint32_t number;
+	struct origin origin = {
 		.familiar = declared && declared->familiar,
 		.shared = declared && declared->shared,
 		.limits = declared && declared->limits.count ? &declared->limits : NULL,
 	};
+	geo_of(config, address, &number, origin.country);
+	if (!is_this_machine(address)) {
+		origin.network = number ? familiar_as(key, number)
+		                        : familiar_network(key, &around);
+	}
+	return origin;
 }

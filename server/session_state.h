@@ -61,6 +61,7 @@ struct session {
 	char asked[ADDRESS_MAX + 1]; /* its recipient */
 	uint64_t asked_contact;      /* the digest of the last one that was asked for */
 	bool asked_trap;             /* it is one */
+	uint32_t asked_members;      /* how many people it is; 0: no list */
 	uint32_t traps;              /* among the recipients so far */
 	struct act_past past;        /* what the history says of the recipients so far */
 	struct act_past asked_past;  /* the same with that one */

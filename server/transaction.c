@@ -124,6 +124,7 @@ void transaction_mail(struct session *session, struct smtp_event *event)
 	    !envelope_set_sender(&session->envelope, event->address.whole)) {
 		reply = REPLY_STORE_ERROR;
 	}
+	session->envelope.fold = session->config->fold_details;
 	if (reply == REPLY_SENDER_OK) {
 		enum reply name = session_judge_sender(session, event->address.whole);
 		reply = name == REPLY_OK ? reply : name;
@@ -153,6 +154,7 @@ static struct act act_of(const struct session *session)
 		.account = session_account(session),
 		.apppass = span_str(session->apppass),
 		.recipients = (uint32_t)session->envelope.nrecipients + 1,
+		.members = envelope_members_with(&session->envelope, session->asked_members),
 		.traps = session->traps + session->asked_trap,
 		.origin = origin_of(session->config, &server->key, session->address),
 		.client = span_str(conn_peer(session->conn)),
@@ -161,15 +163,16 @@ static struct act act_of(const struct session *session)
 	};
 }
 
-/* What the guard wants to know of a recipient. Without memory it is no stranger and no trap
+/* What the guard wants to know of a recipient. Without memory it is no stranger, trap or list
  * here, and the writer does not get to see it, for the envelope fails as well. */
 static void look_at(struct session *session, const struct address *address)
 {
 	struct buf text;
-	buf_init(&text, ADDRESS_MAX);
-	address_key(address, &text);
+	buf_init(&text, ADDRESS_MAX + 1);
+	envelope_write_key(&session->envelope, address, &text);
 	struct span key = text.failed ? SPAN_NONE : buf_span(&text);
 	session->asked_trap = config_is_trap(session->config, key);
+	session->asked_members = lists_members(&session->config->lists, key);
 	session->asked_contact = familiar_contact(&session->worker->server->key,
 	                                          session_account(session), key);
 	buf_done(&text);
@@ -208,8 +211,8 @@ static enum gate_verdict ask_gate(struct session *session)
 /* Takes it into the envelope. */
 static bool add_recipient(struct session *session, const struct address *address)
 {
-	enum envelope_added added = envelope_add(&session->envelope, address,
-	                                         session->asked_contact);
+	enum envelope_added added = envelope_add(
+	    &session->envelope, address, session->asked_members, session->asked_contact);
 	if (added == ENVELOPE_ADDED) {
 		session->past = session->asked_past;
 		session->traps += session->asked_trap;
@@ -457,6 +460,7 @@ static bool begin_intake(struct session *session)
 		.contacts = session->envelope.contacts,
 		.traps = session->traps,
 		.nrecipients = session->envelope.nrecipients,
+		.members = session->envelope.members,
 	};
 	session->intake = intake_new(session->worker, session->config, &envelope,
 	                             &intake_handler, session);

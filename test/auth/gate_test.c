@@ -135,6 +135,34 @@ static void counts_recipients_not_messages(void **state)
 	}
 }
 
+/* Each who is behind a list is one, in both budgets and in every answer. */
+static void counts_members(void **state)
+{
+	(void)state;
+	static const struct {
+		uint32_t recipients, members;
+		enum gate_verdict want;
+		uint32_t spent;
+	} rows[] = {
+		{ 1, 29, GATE_ALLOW, 30 },         { 2, 18, GATE_ALLOW, 50 },
+		{ 1, 0, GATE_SPENT, 50 },          { 1, 49, GATE_SPENT, 50 },
+		{ 1, 50, GATE_NEVER, 50 },         { 51, 0, GATE_NEVER, 50 },
+		{ 1, UINT32_MAX, GATE_NEVER, 50 }, { 50, UINT32_MAX - 49, GATE_NEVER, 50 },
+	};
+	const struct gate_rules rules = rules_of("50/30m", "200/24h");
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		struct suspend_result result;
+		struct store_txn *txn = begin();
+		struct act act = act_of(ALICE, rows[i].recipients);
+		act.members = rows[i].members;
+		assert_int_equal(gate_recipient(txn, &rules, &act), rows[i].want);
+		assert_int_equal(gate_message(txn, &rules, &act, &result), rows[i].want);
+		commit(txn);
+		assert_int_equal(spent_by(&rules, ALICE, 0), rows[i].spent);
+		assert_int_equal(spent_by(&rules, ALICE, 1), rows[i].spent);
+	}
+}
+
 /* A batch of the writer: each message meets what those before it in the same transaction have
  * spent. */
 static void many_messages_in_one_transaction(void **state)
@@ -583,6 +611,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(matches_patterns),
 		TEST(counts_recipients_not_messages),
+		TEST(counts_members),
 		TEST(many_messages_in_one_transaction),
 		TEST(an_aborted_message_costs_nothing),
 		TEST(a_recipient_only_reads),

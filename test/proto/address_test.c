@@ -259,12 +259,34 @@ static void test_domain(void **state)
 	}
 }
 
+static void test_fold(void **state)
+{
+	(void)state;
+	static const char *const folds[][2] = {
+		{ "alice@x", "alice@x" },
+		{ "alice+a@x", "alice@x" },
+		{ "alice+a+b@x", "alice@x" },
+		{ "alice+@x", "alice@x" },
+		{ "+a@x", "+a@x" },
+		{ "alice@x+y", "alice@x+y" },
+		{ "\"a@b+c d\"@x", "\"a@b+c d\"@x" },
+		{ "alice+a", "alice" },
+		{ "", "" },
+	};
+	for (size_t i = 0; i < COUNT(folds); i++) {
+		struct buf out = { .cap = 64 };
+		address_key_fold(span_str(folds[i][0]), &out);
+		check_span(folds[i][0], buf_span(&out), span_str(folds[i][1]));
+		buf_done(&out);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_paths),  cmocka_unit_test(test_bare),
 		cmocka_unit_test(test_parts),  cmocka_unit_test(test_account),
-		cmocka_unit_test(test_domain),
+		cmocka_unit_test(test_domain), cmocka_unit_test(test_fold),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -234,6 +234,12 @@ static void what_is_taken(void **state)
 		  "smarthost b { address = \"mx.example.net\" port = 26 tls = must connections "
 		  "= 16 "
 		  "mails = 1 }\n" },
+		{ "list a@x.org { members_file = /dev/null }\n"
+		  "list 'b+c@x.org' { members_file = /dev/../dev/null }",
+		  "list \"a@x.org\" { members_file = \"/dev/null\" }\n"
+		  "list \"b+c@x.org\" { members_file = \"/dev/../dev/null\" }\n" },
+		{ "fold_details = yes list_files = { /dev/null, '/dev/./null' }",
+		  "list_files = { \"/dev/null\", \"/dev/./null\" }\nfold_details = yes\n" },
 		{ "workers = 0", "" },
 	};
 	for (size_t i = 0; i < COUNT(rows); i++) {
@@ -244,7 +250,8 @@ static void what_is_taken(void **state)
 		snprintf(text, sizeof text, HEAD "%s", rows[i][0]);
 		struct config *config = must_load(text);
 		char *is = printed(config, NULL);
-		bool last = strncmp(rows[i][1], "smarthost", 9) == 0;
+		bool last = strncmp(rows[i][1], "smarthost", 9) == 0 ||
+		            strncmp(rows[i][1], "list ", 5) == 0;
 		snprintf(want, sizeof want, "hostname = \"mail.example.org\"\n%s%s%s",
 		         last ? "" : rows[i][1], mta, last ? rows[i][1] : "");
 		assert_string_equal(is, want);

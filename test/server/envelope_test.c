@@ -34,12 +34,76 @@ static void test_each_once(void **state)
 		struct address address = parse(rows[i].recipient);
 		CHECK(rows[i].recipient,
 		      envelope_has(&envelope, &address) == (rows[i].want == ENVELOPE_KNOWN));
-		CHECK(rows[i].recipient, envelope_add(&envelope, &address, i) == rows[i].want);
+		CHECK(rows[i].recipient,
+		      envelope_add(&envelope, &address, 1, i) == rows[i].want);
 		want += rows[i].want == ENVELOPE_ADDED;
 		CHECK(rows[i].recipient, envelope.nrecipients == want);
 	}
 	check_span("as given", envelope.recipients[1], SPAN_LIT("Bob@example.net"));
 	envelope_done(&envelope);
+}
+
+/* The same where a detail is a spelling. */
+static void test_folded(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *recipient, *key;
+		enum envelope_added want;
+	} rows[] = {
+		{ "bob+a@example.net", "bob@example.net", ENVELOPE_ADDED },
+		{ "bob+b@example.NET", "bob@example.net", ENVELOPE_KNOWN },
+		{ "bob@example.net", "bob@example.net", ENVELOPE_KNOWN },
+		{ "\"bob+c\"@example.net", "bob@example.net", ENVELOPE_KNOWN },
+		{ "+bob@example.net", "+bob@example.net", ENVELOPE_ADDED },
+		{ "\"bob +c\"@example.net", "\"bob +c\"@example.net", ENVELOPE_ADDED },
+		{ "bo+b@example.net", "bo@example.net", ENVELOPE_ADDED },
+	};
+	struct envelope envelope;
+	envelope_init(&envelope);
+	envelope.fold = true;
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		struct address address = parse(rows[i].recipient);
+		CHECK(rows[i].recipient,
+		      envelope_has(&envelope, &address) == (rows[i].want == ENVELOPE_KNOWN));
+		CHECK(rows[i].recipient,
+		      envelope_add(&envelope, &address, 1, i) == rows[i].want);
+		if (rows[i].want == ENVELOPE_ADDED) {
+			check_span("its key", envelope.keys[envelope.nrecipients - 1],
+			           span_str(rows[i].key));
+			check_span("as given", envelope.recipients[envelope.nrecipients - 1],
+			           span_str(rows[i].recipient));
+		}
+	}
+	assert_int_equal(envelope.nrecipients, 4);
+	envelope_done(&envelope);
+	assert_false(envelope.fold);
+}
+
+static void test_members(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *recipient;
+		uint32_t members, want;
+	} rows[] = {
+		{ "a@example.net", 0, 0 },
+		{ "staff@example.net", 30, 29 },
+		{ "staff@example.net", 30, 29 }, /* it is there */
+		{ "b@example.net", 1, 29 },
+		{ "team@example.net", 2, 30 },
+		{ "all@example.net", UINT32_MAX, UINT32_MAX },
+		{ "more@example.net", 30, UINT32_MAX },
+	};
+	struct envelope envelope;
+	envelope_init(&envelope);
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		struct address address = parse(rows[i].recipient);
+		envelope_add(&envelope, &address, rows[i].members, i);
+		CHECK(rows[i].recipient, envelope.members == rows[i].want);
+	}
+	envelope_done(&envelope);
+	assert_int_equal(envelope.members, 0);
 }
 
 static void test_many(void **state)
@@ -53,7 +117,7 @@ static void test_many(void **state)
 			snprintf(text, sizeof text, "user%d@example.net", i);
 			struct address address = parse(text);
 			enum envelope_added want = round ? ENVELOPE_KNOWN : ENVELOPE_ADDED;
-			CHECK(text, envelope_add(&envelope, &address, (uint64_t)i) == want);
+			CHECK(text, envelope_add(&envelope, &address, 0, (uint64_t)i) == want);
 		}
 	}
 	assert_int_equal(envelope.nrecipients, 3000);
@@ -81,8 +145,8 @@ static void test_sender(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_each_once),
-		cmocka_unit_test(test_many),
+		cmocka_unit_test(test_each_once), cmocka_unit_test(test_folded),
+		cmocka_unit_test(test_members),   cmocka_unit_test(test_many),
 		cmocka_unit_test(test_sender),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
