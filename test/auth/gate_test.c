@@ -146,12 +146,13 @@ static void counts_members(void **state)
 	} rows[] = {
 		{ 1, 29, GATE_ALLOW, 30 },         { 2, 18, GATE_ALLOW, 50 },
 		{ 1, 0, GATE_SPENT, 50 },          { 1, 49, GATE_SPENT, 50 },
-		{ 1, 50, GATE_NEVER, 50 },         { 51, 0, GATE_NEVER, 50 },
-		{ 1, UINT32_MAX, GATE_NEVER, 50 }, { 50, UINT32_MAX - 49, GATE_NEVER, 50 },
+		{ 1, 50, GATE_SPENT, 50 },         { 51, 0, GATE_NEVER, 50 },
+		{ 1, UINT32_MAX, GATE_SPENT, 50 }, { 50, UINT32_MAX - 49, GATE_SPENT, 50 },
 	};
-	const struct gate_rules rules = rules_of("50/30m", "200/24h");
+	struct gate_rules rules = rules_of("50/30m", "200/24h");
+	rules.tariff = tariff_default();
 	for (size_t i = 0; i < COUNT(rows); i++) {
-		struct suspend_result result;
+		struct gate_result result;
 		struct store_txn *txn = begin();
 		struct act act = act_of(ALICE, rows[i].recipients);
 		act.members = rows[i].members;
