@@ -435,7 +435,7 @@ struct maillog *maillog_new(size_t open_max)
 	return log;
 }
 
-void maillog_begin(struct maillog *log, int year)
+void maillog_file(struct maillog *log, int year)
 {
 	log->years = (struct logtime_years){ .year = year };
 }

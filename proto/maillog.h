@@ -46,7 +46,7 @@ struct maillog *maillog_new(size_t open_max);
 /* NULL is accepted. */
 void maillog_free(struct maillog *log);
 /* A file begins: the year of its first time without one, from maillog_scan_end. */
-void maillog_begin(struct maillog *log, int year);
+void maillog_file(struct maillog *log, int year);
 /* A line without its end. Then maillog_next until it is false. */
 enum maillog_line maillog_feed(struct maillog *log, struct span line);
 /* Nothing follows: what is under way is given out by maillog_next. */
@@ -65,7 +65,7 @@ struct maillog_scan {
 	bool yearless;
 };
 void maillog_scan_line(struct maillog_scan *scan, struct span line);
-/* Nothing in the file is later than `until` (by more than a day). The year for maillog_begin,
+/* Nothing in the file is later than `until` (by more than a day). The year for maillog_file,
  * and when the file begins, for sorting; INT64_MAX when it has no time at all. */
 void maillog_scan_end(const struct maillog_scan *scan, int64_t until, int *year_out,
                       int64_t *begin_out);

@@ -46,7 +46,7 @@ static size_t play(struct span in, size_t open_max, size_t *lines)
 		maillog_scan_line(&scan, line);
 	}
 	maillog_scan_end(&scan, 1795575600000, &year, &begin);
-	maillog_begin(log, year);
+	maillog_file(log, year);
 	for (*lines = 0; in.len; ++*lines) {
 		struct span line = span_first(in, span_find(in, '\n'));
 		in = span_from(in, line.len + 1);

@@ -42,7 +42,7 @@ static void play(const struct row *row, size_t open_max)
 	struct maillog *log = maillog_new(open_max);
 	struct buf out = { .cap = 65536 };
 	unsigned bad = 0;
-	maillog_begin(log, 2026);
+	maillog_file(log, 2026);
 	for (size_t i = 0; i < LINES_MAX && row->line[i]; i++) {
 		bad += maillog_feed(log, span_str(row->line[i])) == MAILLOG_BAD;
 		write_events(log, &out);
@@ -198,7 +198,7 @@ static void many_recipients(void **state)
 	struct maillog *log = maillog_new(0);
 	struct maillog_event event;
 	char text[200];
-	maillog_begin(log, 2026);
+	maillog_file(log, 2026);
 	maillog_feed(log, SPAN_LIT(SMTPD "AAAA1: " LOGIN));
 	maillog_feed(log, SPAN_LIT(QMGR "AAAA1: from=<a@b>, nrcpt=10500 (queue active)"));
 	for (int i = 0; i < 10500; i++) {
