@@ -202,9 +202,8 @@ static uint32_t read_count(struct span text)
 static void write_recipient(struct span text, struct buf *out)
 {
 	struct address address;
-	enum address_result result = address_parse(text, &address);
 	buf_clear(out);
-	if (result == ADDRESS_OK || result == ADDRESS_UTF8) {
+	if (address_parse(text, &address) == ADDRESS_OK) {
 		address_key(&address, out);
 	} else {
 		buf_put(out, text);
@@ -237,7 +236,8 @@ static void read_client(struct maillog *log, const struct line *line, struct mai
 		mail_finish(log, old);
 	}
 	if (!find_field(line->text, "client=", &client) ||
-	    !find_field(line->text, "sasl_username=", &account) || !account.len) {
+	    !find_field(line->text, "sasl_username=", &account) || !account.len ||
+	    span_find(account, '\0') < account.len) {
 		return;
 	}
 	struct mail *mail = mail_open(log, line->key);

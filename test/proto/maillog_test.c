@@ -152,11 +152,13 @@ static void rows(void **state)
 		  { "1795575600\talice\tbob@example.net",
 		    "1795575600.75\talice\tbob@EXAMPLE.net",
 		    "2026-11-25T03:00:00Z\talice@example.org\tbob@example.net\t192.0.2.5",
-		    "2026-11-25T04:00:00+01:00\ta\tno address\t192.0.2.0/24\r" },
+		    "2026-11-25T04:00:00+01:00\ta\tno address\t192.0.2.0/24\r",
+		    "1795575600\talice\tb\303\266b@example.net" },
 		  "1795575600 alice  +0: bob@example.net\n"
 		  "1795575600 alice  +0: bob@example.net\n"
 		  "1795575600 alice@example.org 192.0.2.5 +0: bob@example.net\n"
-		  "1795575600 a 192.0.2.0/24 +0: no address\n",
+		  "1795575600 a 192.0.2.0/24 +0: no address\n"
+		  "1795575600 alice  +0: b\303\266b@example.net\n",
 		  0 },
 		{ "no rows",
 		  { "1795575600\talice", "1795575600\t\tbob@example.net", "1795575600\talice\t",
