@@ -23,8 +23,8 @@ struct command_call {
 	/* Takes the reference. */
 	void (*emit)(void *context, json_t *line);
 	void *context;
-	/* In gatepostctl only: has the daemon carry out another command, whose rows `take`
-	 * gets, with the reference. False with a reason in `error`. */
+	/* In gatepostctl only: has the daemon carry out another command, with `file`, whose
+	 * rows `take` gets, with the reference. False with a reason in `error`. */
 	bool (*ask)(struct command_call *call, const char *const *words, size_t count,
 	            void (*take)(void *context, json_t *line), void *context);
 	struct error error; /* why it failed, one line */
@@ -148,6 +148,8 @@ bool command_queue_flush(struct command_call *call);
 bool command_relayed(struct command_call *call);
 bool command_journal(struct command_call *call);
 bool command_what_if(struct command_call *call);
+bool command_history_import(struct command_call *call);
+bool command_history_take(struct command_call *call);
 bool command_screen_list(struct command_call *call);
 bool command_screen_add(struct command_call *call);
 bool command_screen_remove(struct command_call *call);

@@ -368,7 +368,7 @@ static bool ask_inner(struct command_call *call, const char *const *words, size_
 		                    call->config ? strerror(errno) : "without configuration");
 	}
 	char *text = make_request(words, count, NULL);
-	bool answered = ask_daemon(fd, text, -1, take_inner, &inner);
+	bool answered = ask_daemon(fd, text, call->file, take_inner, &inner);
 	free(text);
 	return (answered && inner.end.good) ||
 	       command_fail(call, "%s",
