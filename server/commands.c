@@ -12,6 +12,8 @@
 #include "store/account.h"
 #include "store/journal.h"
 
+#define WHAT_IF_WORDS 4000 /* files, mostly */
+
 const struct command commands[] = {
 	{ "status", "", "what is going on; exit 1 when something needs you", 0, 0, false, false,
 	  false, command_status },
@@ -92,6 +94,16 @@ const struct command commands[] = {
 	{ "relayed", "ACCOUNT | --incident N  [--since TIME] [--ids | --recipients]",
 	  "what has gone to the smarthost, with its queue ids", 1, 4, false, false, false,
 	  command_relayed },
+	{ "journal", "[--since TIME]", "all mail that was accepted: when, whose, to how many",
+	  0, 2, false, false, COMMAND_FILE_NONE, command_journal },
+	{ "what-if", "[--limits 500/30m,2000/24h] [--all] [--once] [LOG...]",
+	  "who would have been locked by past mail, and the limits that lock nobody", 0,
+	  WHAT_IF_WORDS, false, false, COMMAND_FILES_OWN, command_what_if },
+	{ "history import", "LOG...",
+	  "whom the accounts have written to, from logs that what-if reads, too", 1,
+	  WHAT_IF_WORDS, false, false, COMMAND_FILES_OWN, command_history_import },
+	{ "history take", "FILE", "the same from lines of account, tab, recipient", 1, 1, false,
+	  false, COMMAND_FILE_READ, command_history_take },
 	{ "screen list", "", "who may not log in, and until when", 0, 0, false, false,
 	  COMMAND_FILE_NONE, command_screen_list },
 	{ "screen add", "NETWORK [1h | 1d]",

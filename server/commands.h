@@ -23,6 +23,10 @@ struct command_call {
 	/* Takes the reference. */
 	void (*emit)(void *context, json_t *line);
 	void *context;
+	/* In gatepostctl only: has the daemon carry out another command, with `file`, whose
+	 * rows `take` gets, with the reference. False with a reason in `error`. */
+	bool (*ask)(struct command_call *call, const char *const *words, size_t count,
+	            void (*take)(void *context, json_t *line), void *context);
 	struct error error; /* why it failed, one line */
 };
 
@@ -38,6 +42,8 @@ enum command_file {
 	COMMAND_FILE_NONE,
 	COMMAND_FILE_MADE, /* empty, to be written; unlinked when the command fails */
 	COMMAND_FILE_READ,
+	COMMAND_FILES_OWN, /* it reads any number of them itself, with the caller's rights: it
+	                      runs in gatepostctl, without the store; `config` may be NULL */
 };
 
 struct command {
@@ -94,6 +100,8 @@ bool command_with_account(struct command_call *call,
 /* One limit a word, with windows that differ; false with a reason. */
 bool command_limits(struct command_call *call, const char *const *words, size_t count,
                     struct budget_limits *limits_out);
+/* "2h", "3d" ago, or "2026-11-25", "2026-11-25T03:00:00" in UTC; false with a reason. */
+bool command_since(struct command_call *call, const char *text, int64_t *wall_out);
 /* "500/30m 2000/1d", or "unlimited"; and how much of each is used. */
 json_t *command_limits_text(const struct budget_limits *limits);
 json_t *command_used_text(const uint32_t *spent, size_t count);
@@ -141,6 +149,10 @@ bool command_queue_release(struct command_call *call);
 bool command_queue_discard(struct command_call *call);
 bool command_queue_flush(struct command_call *call);
 bool command_relayed(struct command_call *call);
+bool command_journal(struct command_call *call);
+bool command_what_if(struct command_call *call);
+bool command_history_import(struct command_call *call);
+bool command_history_take(struct command_call *call);
 bool command_screen_list(struct command_call *call);
 bool command_screen_add(struct command_call *call);
 bool command_screen_remove(struct command_call *call);

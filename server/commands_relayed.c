@@ -59,8 +59,7 @@ static struct span remote_id(struct span answer)
 	return SPAN_NONE;
 }
 
-/* "2h", "3d" ago, or "2026-11-25", "2026-11-25T03:00:00" in UTC. */
-static bool read_since(struct command_call *call, const char *text, int64_t *wall_out)
+bool command_since(struct command_call *call, const char *text, int64_t *wall_out)
 {
 	struct tm parts = { .tm_mday = 1 };
 	char *end = strptime(text, "%Y-%m-%dT%H:%M:%S", &parts);
@@ -98,7 +97,7 @@ static bool read_options(struct search *search)
 		} else if (strcmp(option, "--recipients") == 0) {
 			search->what = RECIPIENTS;
 		} else if (strcmp(option, "--since") == 0 && i + 1 < call->argc) {
-			if (!read_since(call, call->argv[++i], &search->since_wall)) {
+			if (!command_since(call, call->argv[++i], &search->since_wall)) {
 				return false;
 			}
 		} else {

@@ -15,7 +15,7 @@
 
 #define DEFAULT_CONFIG "/etc/gatepost/gatepost.conf"
 #define PASSWORD_MAX   1024
-#define WORDS_MAX      32
+#define WORDS_MAX      4096 /* names of files, mostly */
 #define ROWS_MAX       1000 /* looked at for the width of columns */
 #define COLUMN_MAX     40
 
@@ -283,16 +283,20 @@ static char *make_request(const char *const *words, size_t count, const char *pa
 	return text;
 }
 
-static bool ask_daemon(int fd, const char *request, int file, struct output *output)
+/* Each line of the answer to `take`, with the reference, up to the last, which has `ok`. */
+static bool ask_daemon(int fd, const char *request, int file,
+                       void (*take)(void *context, json_t *line), void *context)
 {
 	FILE *in = fdopen(fd, "r");
 	char *line = NULL;
 	size_t size = 0;
+	bool ended = false;
 	bool sent = in && request && send_request(fd, request, file);
-	while (sent && !output->ended && getline(&line, &size, in) > 0) {
+	while (sent && !ended && getline(&line, &size, in) > 0) {
 		json_t *json = json_loads(line, 0, NULL);
+		ended = json_object_get(json, "ok") != NULL;
 		if (json) {
-			take_line(output, json);
+			take(context, json);
 		}
 	}
 	free(line);
@@ -301,7 +305,7 @@ static bool ask_daemon(int fd, const char *request, int file, struct output *out
 	} else {
 		close(fd);
 	}
-	return output->ended;
+	return ended;
 }
 
 /* ---- without the daemon ---- */
@@ -331,6 +335,56 @@ static int run_alone(const struct command *command, struct command_call *call,
 	snprintf(output->error, sizeof output->error, "%s", call->error.text);
 	store_close(call->store);
 	return 0;
+}
+
+/* ---- commands that run here ---- */
+
+/* The answer to a command of another command. */
+struct inner {
+	void (*take)(void *context, json_t *line);
+	void *context;
+	struct output end; /* only `ended`, `good` and `error` */
+};
+
+static void take_inner(void *context, json_t *line)
+{
+	struct inner *inner = context;
+	if (json_object_get(line, "ok")) {
+		take_line(&inner->end, line);
+	} else if (json_object_get(line, "layout")) {
+		json_decref(line);
+	} else {
+		inner->take(inner->context, line);
+	}
+}
+
+static bool ask_inner(struct command_call *call, const char *const *words, size_t count,
+                      void (*take)(void *context, json_t *line), void *context)
+{
+	struct inner inner = { .take = take, .context = context };
+	int fd = call->config ? connect_to(call->config->control) : -1;
+	if (fd < 0) {
+		return command_fail(call, "gatepost can not be asked: %s",
+		                    call->config ? strerror(errno) : "without configuration");
+	}
+	char *text = make_request(words, count, NULL);
+	bool answered = ask_daemon(fd, text, call->file, take_inner, &inner);
+	free(text);
+	return (answered && inner.end.good) ||
+	       command_fail(call, "%s",
+	                    answered ? inner.end.error : "the daemon gave no answer");
+}
+
+static void run_here(const struct command *command, struct command_call *call,
+                     struct output *output)
+{
+	call->emit = take_line;
+	call->context = output;
+	call->ask = ask_inner;
+	call->who = "gatepostctl";
+	output->good = command->run(call);
+	output->ended = true;
+	snprintf(output->error, sizeof output->error, "%s", call->error.text);
 }
 
 /* ---- command line ---- */
@@ -369,10 +423,14 @@ static int carry_out(const struct request *request, struct command_call *call,
                      struct output *output)
 {
 	const struct command *command = request->command;
+	if (command->file == COMMAND_FILES_OWN) {
+		run_here(command, call, output);
+		return finish(output);
+	}
 	int fd = connect_to(call->config->control);
 	if (fd >= 0) {
 		char *text = make_request(request->words, request->count, call->password);
-		bool answered = ask_daemon(fd, text, call->file, output);
+		bool answered = ask_daemon(fd, text, call->file, take_line, output);
 		if (text) {
 			secret_cleanse(text, strlen(text));
 		}
@@ -415,7 +473,7 @@ static int open_file(const struct command *command, struct command_call *call)
 		[COMMAND_FILE_READ] = { O_RDONLY, EX_NOINPUT },
 	};
 	char text[300];
-	if (command->file == COMMAND_FILE_NONE) {
+	if (command->file == COMMAND_FILE_NONE || command->file == COMMAND_FILES_OWN) {
 		return 0;
 	}
 	call->file = open(call->argv[0], ways[command->file].flags | O_CLOEXEC, 0600);
@@ -469,11 +527,12 @@ int main(int argc, char **argv)
 	if (!read_words(argc, argv, &request, &path)) {
 		return request.help ? usage(stdout, 0) : usage(stderr, EX_USAGE);
 	}
-	struct error error;
+	struct error error = { "" };
 	struct command_call call = { .file = -1, .config = config_load_alone(path, &error) };
-	if (!call.config) {
+	if (!call.config && request.command->file != COMMAND_FILES_OWN) {
 		return complain(EX_CONFIG, error.text);
 	}
+	call.error = error; /* why there is none */
 	int code = prepare(&request, &call);
 	config_unref(call.config);
 	return code;
