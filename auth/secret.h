@@ -41,6 +41,13 @@ void secret_hmac(const struct secret_key *key, const struct span *parts, size_t 
  * fails or others may read it. */
 bool secret_load(const char *dir, struct secret_key *key_out, struct error *error);
 
+#define SECRET_SIPHASH_KEY 16
+
+/* SipHash-2-4, 64 bits, of the parts one behind another: for digests that are made by the
+ * hundred, at a tenth of an HMAC's price. */
+uint64_t secret_siphash(const unsigned char key[SECRET_SIPHASH_KEY], const struct span *parts,
+                        size_t nparts);
+
 /* 1 to SECRET_PASSWORD_MAX bytes without NUL, CR and LF. HMAC pads its key with zeros: to
  * PBKDF2 "x" and "x\0" are the same password. */
 bool secret_password_is_valid(struct span password);

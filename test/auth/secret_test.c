@@ -76,8 +76,10 @@ static void checks_verifiers(void **state)
 		{ "bcrypt, wrong", SPAN_LIT(CRYPT_BCRYPT), SPAN_LIT("Pencil"), false },
 		{ "yescrypt", SPAN_LIT(CRYPT_YESCRYPT), SPAN_LIT("pencil"), true },
 		{ "yescrypt, wrong", SPAN_LIT(CRYPT_YESCRYPT), SPAN_LIT("pencil\\"), false },
-		{ "cut hash", { CRYPT_SHA512, sizeof CRYPT_SHA512 - 2 },
-		  SPAN_LIT("pencil"), false },
+		{ "cut hash",
+		  { CRYPT_SHA512, sizeof CRYPT_SHA512 - 2 },
+		  SPAN_LIT("pencil"),
+		  false },
 		{ "hash without its method", SPAN_LIT("{CRYPT}$6$"), SPAN_LIT("pencil"),
 		  false },
 		{ "DES is no more", SPAN_LIT("{CRYPT}abJnggxhB/yWI"), SPAN_LIT("pencil"),
@@ -271,6 +273,33 @@ static void file_put(const char *dir, const char *name, size_t bytes, mode_t mod
 	close(fd);
 }
 
+/* The vectors of the authors: the key 0, 1, 2 ... under which so many bytes 0, 1, 2 ... */
+static void siphash_vectors(void **state)
+{
+	(void)state;
+	static const struct {
+		size_t len;
+		uint64_t digest;
+	} rows[] = {
+		{ 0, 0x726fdb47dd0e0e31 },  { 1, 0x74f839c593dc67fd },
+		{ 7, 0xab0200f58b01d137 },  { 8, 0x93f5f5799a932462 },
+		{ 15, 0xa129ca6149be45e5 }, { 63, 0x958a324ceb064572 },
+	};
+	unsigned char bytes[64];
+	for (size_t i = 0; i < sizeof bytes; i++) {
+		bytes[i] = (unsigned char)i;
+	}
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		for (size_t cut = 0; cut <= rows[i].len; cut++) {
+			const struct span parts[] = {
+				span_of(bytes, cut),
+				span_of(bytes + cut, rows[i].len - cut),
+			};
+			assert_int_equal(secret_siphash(bytes, parts, 2), rows[i].digest);
+		}
+	}
+}
+
 static void loads_the_key(void **state)
 {
 	(void)state;
@@ -352,6 +381,7 @@ int main(void)
 		cmocka_unit_test(fakes_are_steady_and_like_the_real),
 		cmocka_unit_test(hmac_tells_parts_apart),
 		cmocka_unit_test(hmac_in_threads),
+		cmocka_unit_test(siphash_vectors),
 		cmocka_unit_test(loads_the_key),
 		cmocka_unit_test(prints_costs),
 	};
