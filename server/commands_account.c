@@ -10,6 +10,7 @@
 #include "auth/success.h"
 #include "server/suspension.h"
 #include "store/account.h"
+#include "store/history.h"
 #include "store/queue.h"
 
 #define NAME_MAX_BYTES 256
@@ -150,7 +151,9 @@ static bool delete_run(struct command_write *write, struct store_txn *txn, int64
 	if (suspend_delete_account(txn, &rules, &end) != STORE_OK) {
 		return no_such(write->call, write->account);
 	}
-	return apppass_delete_all(txn, write->account) == STORE_OK &&
+	enum store_result history = history_delete(txn, write->account);
+	return (history == STORE_OK || history == STORE_NOT_FOUND) &&
+	       apppass_delete_all(txn, write->account) == STORE_OK &&
 	       sender_alias_delete_all(txn, write->account) == STORE_OK;
 }
 
