@@ -192,7 +192,7 @@ static void name_limit(struct whatif_replay *replay, const struct act *act,
 bool whatif_replay_judge(struct whatif_replay *replay, const struct whatif_message *message,
                          struct whatif_judgement *judgement_out, struct error *error)
 {
-	struct suspend_result suspended = { 0 };
+	struct gate_result result = { .dwell = 0 };
 	/* The guard: contact and origin are filled in here, and familiar_learn is called below
 	 * for what was allowed. */
 	const struct act act = { .account = message->account,
@@ -202,13 +202,13 @@ bool whatif_replay_judge(struct whatif_replay *replay, const struct whatif_messa
 		                 .wall = message->at };
 	struct whatif_judgement judgement = { .price = act.recipients };
 	bool good = meet(replay->txn, act.account) == STORE_OK;
-	judgement.verdict = good ? gate_message(replay->txn, &replay->rules, &act, &suspended)
+	judgement.verdict = good ? gate_message(replay->txn, &replay->rules, &act, &result)
 	                         : GATE_BROKEN;
 	good = good && judgement.verdict != GATE_BROKEN;
 	if (good && judgement.verdict == GATE_TRIPPED) {
 		/* It would have been sent again. */
-		good = read_and_unlock(replay, &act, suspended.incident, &judgement) &&
-		       gate_message(replay->txn, &replay->rules, &act, &suspended) !=
+		good = read_and_unlock(replay, &act, result.suspended.incident, &judgement) &&
+		       gate_message(replay->txn, &replay->rules, &act, &result) !=
 		           GATE_BROKEN;
 	} else if (good && judgement.verdict == GATE_NEVER) {
 		name_limit(replay, &act, &judgement);

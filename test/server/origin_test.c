@@ -26,7 +26,8 @@ static void which_network_it_is(void **state)
 		{ "2001:db8:1::1", "2001:db8:1:ffff::2", true },
 		{ "2001:db8:1::1", "2001:db8:2::1", false },
 		/* This machine has many addresses, and is one. */
-		{ "127.0.0.1", "127.8.9.10", true },
+		{ "127.0.0.1", "127.0.0.254", true },
+		{ "127.0.0.1", "127.8.9.10", false }, /* a container, a test */
 		{ "127.0.0.1", "::1", true },
 		{ "::1", "::2", false },
 		{ "128.0.0.1", "127.0.0.1", false },
