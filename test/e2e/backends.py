@@ -11,7 +11,7 @@ import uuid
 
 import pytest
 
-from harness import PASSWORD, free_port, open_path, started, wait_until
+from harness import PASSWORD, free_port, open_path, started, wait_port, wait_until
 
 
 def need_root(what):
@@ -214,7 +214,8 @@ access to * by dn.exact="%(searcher)s" read by * none
                            capture_output=True)
         self.run("/usr/sbin/slapd", "-d", "stats", "-f", self.config, "-h",
                  "ldap://127.0.0.1:%d ldaps://127.0.0.1:%d" % (self.port, self.tls_port))
-        return self.wait(lambda: "slapd starting" in self.log())
+        wait_port(self.port, self.process)  # its log may tell of an earlier start
+        return self
 
 
 class Dovecot(BackEnd):
