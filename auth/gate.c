@@ -292,13 +292,21 @@ enum gate_verdict gate_trip(struct store_txn *txn, const struct gate_rules *rule
 
 /* ---- what the smarthost says later ---- */
 
+bool gate_was_held(struct store_txn *txn, struct span account, int64_t accepted_at)
+{
+	struct ledger ledger;
+	struct standing standing;
+	bool can = ledger_get(txn, account, &ledger) == STORE_OK &&
+	           standing_unpack(ledger.standing, &standing);
+	return !can || (standing.trips[0] && accepted_at <= standing.trips[0]);
+}
+
 enum store_result gate_learn(struct store_txn *txn, const struct gate_rules *rules,
                              const struct familiar_lesson *lesson)
 {
-	uint64_t incident;
-	enum store_result result = suspend_incident_of(txn, lesson->account, &incident);
-	return result == STORE_OK && !incident ? familiar_learn(txn, &rules->familiar, lesson)
-	                                       : result;
+	return gate_was_held(txn, lesson->account, lesson->now)
+	           ? store_txn_result(txn)
+	           : familiar_learn(txn, &rules->familiar, lesson);
 }
 
 /* When so many accounts have refused recipients within ten minutes it is the smarthost. */

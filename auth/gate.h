@@ -125,6 +125,9 @@ enum gate_verdict gate_message(struct store_txn *txn, const struct gate_rules *r
 enum gate_verdict gate_trip(struct store_txn *txn, const struct gate_rules *rules,
                             const struct act *act, struct gate_result *result_out);
 
+/* Was mail that is still being relayed, and was accepted then, held by an incident since? It
+ * teaches nothing, whether its account is good again or not. Yes, when that can not be told. */
+bool gate_was_held(struct store_txn *txn, struct span account, int64_t accepted_at);
 /* The smarthost took mail of this account: its recipients are learned. */
 enum store_result gate_learn(struct store_txn *txn, const struct gate_rules *rules,
                              const struct familiar_lesson *lesson);

@@ -10,10 +10,12 @@ static bool can_be_read(struct store_txn *txn, struct span account)
 	struct standing standing;
 	struct facts facts;
 	struct gate_marks marks;
+	struct tariff_tally tally;
 	bool can = read && ledger_get(read, account, &ledger) == STORE_OK &&
 	           standing_unpack(ledger.standing, &standing) &&
 	           facts_unpack(ledger.facts, &facts) &&
-	           gate_marks_unpack(ledger.marks, &marks);
+	           gate_marks_unpack(ledger.marks, &marks) &&
+	           tariff_tally_unpack(ledger.tally, &tally);
 	store_abort(read);
 	return can;
 }
@@ -51,7 +53,7 @@ enum store_result gate_reset(struct store_txn *txn, struct span account)
 	if (result != STORE_OK) {
 		return result;
 	}
-	ledger.budget = SPAN_NONE;
+	ledger_refill(&ledger);
 	return ledger_put(txn, account, &ledger);
 }
 

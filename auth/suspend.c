@@ -387,7 +387,7 @@ static enum store_result write_end(struct store_txn *txn, const struct suspend_r
 	KILLPOINT("unlock-before");
 	e->standing.state = effect.state;
 	if (effect.refill) {
-		e->ledger.budget = SPAN_NONE;
+		ledger_refill(&e->ledger);
 	}
 	put_ledger(txn, end->account, &e->ledger, &e->standing);
 	sweep_end(txn, e, &effect);

@@ -74,7 +74,7 @@ enum gate_verdict lesson_learn(struct store_txn *txn, const struct config *confi
 		gate_learn(txn, &rules, &lesson);
 	}
 	size_t refused = pick(lessons, n, true, contacts);
-	if (!refused || entry->state != QUEUE_READY) {
+	if (!refused || gate_was_held(txn, entry->account, entry->accepted_at)) {
 		return GATE_ALLOW; /* nothing is charged for mail that was held */
 	}
 	const struct act act = { .account = entry->account,

@@ -38,6 +38,12 @@ enum store_result account_delete(struct store_txn *txn, struct span name);
 /* The first account behind `after` in name order; its name points into the map. */
 enum store_result account_next(struct store_txn *txn, struct span after, struct span *name_out);
 
+/* Nothing is spent any more, whatever it was for. */
+static inline void ledger_refill(struct ledger *ledger)
+{
+	ledger->budget = ledger->tally = ledger->strangers = SPAN_NONE;
+}
+
 /* A missing ledger is an empty one, STORE_OK. An app password's is under key_apppass_ledger. */
 enum store_result ledger_get(struct store_txn *txn, struct span name,
                              struct ledger *ledger_out);

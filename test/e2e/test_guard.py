@@ -120,6 +120,9 @@ def test_release_sends_it(site):
     assert site.answer(reply_to(site.suspended_notice()), text="RELEASE\n") == 250
     site.gatepost.wait_empty()
     assert site.relayed() == before + held
+    # Nothing of it is learned: neither what went before the stop nor what was held.
+    assert site.mail(["x0-0@example.com", "x%d-0@example.com" % (before + held - 1)]) == 250
+    assert site.gatepost.ctl("account", "show", "alice", rows=True)[0]["used"] == "10 10"
 
 
 def test_a_plain_volume_is_released_as_ever(site):
