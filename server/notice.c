@@ -227,7 +227,8 @@ static struct span write_over(struct notice_facts *facts)
 }
 
 /* How it may end: exactly one of the first five is what the text says. */
-static void add_ways(const struct config *config, struct notice_facts *facts, struct span token)
+static void add_ways(const struct config *config, struct notice_facts *facts, struct span token,
+                     bool quiet)
 {
 	static const struct span yes = { "yes", 3 };
 	bool over = !facts->suspended;
@@ -243,7 +244,8 @@ static void add_ways(const struct config *config, struct notice_facts *facts, st
 	notice_facts_add(facts, "reply", reply ? yes : SPAN_NONE);
 	notice_facts_add(facts, "plain", reply && !facts->guarded ? yes : SPAN_NONE);
 	notice_facts_add(facts, "guarded", reply && facts->guarded ? yes : SPAN_NONE);
-	notice_facts_add(facts, "wait", over || hard || reply ? SPAN_NONE : yes);
+	notice_facts_add(facts, "wait", over || hard || reply || quiet ? SPAN_NONE : yes);
+	notice_facts_add(facts, "quiet", quiet && !over && !hard ? yes : SPAN_NONE);
 	notice_facts_add(facts, "until", notice_facts_time(facts, until));
 	notice_facts_add(facts, "wordless",
 	                 required ? SPAN_LIT("Any other text does nothing.")
@@ -331,7 +333,7 @@ static void write_notice(const struct config *config, const struct secret_key *k
 		message.reply_to = write_reply_to(config, facts, span_str(token));
 	}
 	notice_facts_add(facts, "note", entry->note);
-	add_ways(config, facts, span_str(token));
+	add_ways(config, facts, span_str(token), span_eq(entry->note, SUSPEND_NO_TOKEN));
 	fill(entry->kind, facts, &body);
 	write_ids(entry, facts, &message);
 	message.body = buf_span(&body);
@@ -436,7 +438,7 @@ enum store_result notice_explain(const struct config *config, uint64_t incident,
 	struct notice_facts facts;
 	enum store_result result = notice_facts_read(&facts, config, incident, txn);
 	if (result == STORE_OK) {
-		add_ways(config, &facts, SPAN_NONE);
+		add_ways(config, &facts, SPAN_NONE, false);
 		fill(QUEUE_NOTICE_SUSPENDED, &facts, out);
 		result = out->failed || facts.failed ? STORE_FAILED : STORE_OK;
 	}

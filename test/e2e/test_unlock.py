@@ -116,6 +116,23 @@ def test_words_and_held_mail(site, way, word, suspended, held):
         assert not any(b"Subject: held" in m for m in site.sink.mails())
 
 
+def test_no_token_for_who_reads_the_postmasters_mail(tmp_path):
+    """An account that gets the notices can not let itself go: its own notice has no address to answer to."""
+    site = Site(tmp_path, 'postmaster_members = { "alice@example.org", "*@it.example.org" }\n')
+    try:
+        site.trip()
+        notice = site.notice()
+        text = " ".join(notice.get_content().split())
+        assert notice["Reply-To"] is None and "unlock+" not in text and "mailto:" not in text
+        assert "no address to answer to" in text and "gatepostctl account unlock alice@example.org" in text
+        site.trip("bob@example.org")
+        notice = site.notice(2)
+        assert site.answer(reply_to(notice)) == 250
+        assert not site.suspended("bob@example.org") and site.suspended()
+    finally:
+        site.stop()
+
+
 def test_un22_by_hand(site):
     site.trip()
     site.notice()
