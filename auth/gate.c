@@ -141,14 +141,27 @@ static void note(struct gate_books *books, const struct act *act)
 	           limited ? books->limits.limit[0].window : 0);
 }
 
+/* What is held because of whom it is to may never be sent: it costs what any mail does. */
+static void discount(struct gate_finding *f)
+{
+	bool held = f->verdict == GATE_HOLD &&
+	            (f->reason == GATE_REASON_STRANGERS || f->reason == GATE_REASON_SITE);
+	if (held) {
+		f->bill = (struct tariff_bill){ .count[TARIFF_RECIPIENT] = f->plain };
+		f->price = f->plain;
+		f->strangers = f->weight = 0;
+	}
+}
+
 /* What was charged for, without the recipients themselves: they are what is left of the sum. */
 static void take(struct gate_finding *f)
 {
 	struct gate_books *books = &f->books;
+	discount(f);
 	struct tariff_bill extras = f->bill;
 	extras.count[TARIFF_RECIPIENT] = 0;
 	budget_take(&books->budget, f->price, f->act.now);
-	budget_take(&books->strangers, f->strangers, f->act.now);
+	budget_take(&books->strangers, f->weight, f->act.now);
 	gate_ticket_take(&books->ticket, &books->marks, f->allowed);
 	tariff_tally_note(&books->tally, &extras);
 	note(books, &f->act);
@@ -209,7 +222,7 @@ static struct bill make_bill(const struct gate_rules *rules, const struct gate_f
 	const struct budget *budget = strangers ? &books->strangers : &books->budget;
 	const struct budget_limits *limits = strangers ? &rules->stranger_limits
 	                                               : &books->limits;
-	uint32_t asked = strangers ? f->strangers : f->price;
+	uint32_t asked = strangers ? f->weight : f->price;
 	size_t i = gate_broken_limit(budget, limits, asked, f->act.now);
 	struct bill bill = { .limit = limits->limit[i],
 		             .spent = budget_spent(&budget->ring[i], f->act.now),
@@ -338,9 +351,15 @@ enum gate_verdict gate_refused(struct store_txn *txn, const struct gate_rules *r
 	if (verdict == GATE_SUSPENDED || verdict == GATE_UNKNOWN || verdict == GATE_BROKEN) {
 		return verdict;
 	}
-	f.bill = (struct tariff_bill){ .count[TARIFF_REFUSED] = count_refused(txn, rules, &f) };
+	/* The site is noted first: what was read of the ledger before that lies in the map,
+	 * which a put moves. */
+	const uint32_t refused = count_refused(txn, rules, &f);
+	if (refused) {
+		gate_judge(txn, rules, act, &f);
+	}
+	f.bill = (struct tariff_bill){ .count[TARIFF_REFUSED] = refused };
 	f.price = tariff_price(&f.books.tariff, &f.bill);
-	f.count = f.allowed = f.plain = f.strangers = 0;
+	f.count = f.allowed = f.plain = f.strangers = f.weight = 0;
 	if (f.price == 0 || store_txn_result(txn) != STORE_OK) {
 		return store_txn_result(txn) == STORE_OK ? GATE_ALLOW : GATE_BROKEN;
 	}

@@ -84,10 +84,10 @@ static const struct row {
 	/* A list reaches as many people as its members would alone: it costs as many tokens. */
 	[TARIFF_MEMBER] = { "list-member", "members of lists, beyond one recipient each", 1,
 	                    true, false, count_members },
-	/* With its recipient 5: 100 strangers in half an hour and 400 in a day from where one
-	 * always is. A person at work meets a few dozen new people on a busy day; a list of
-	 * strangers wants a ticket. */
-	[TARIFF_STRANGER] = { "stranger", "strangers, never written to before", 4, false, false,
+	/* With its recipient 3: at home the window for strangers, a hundred a day, is met
+	 * before the budget, and beyond it mail is only held; an account that writes to an old
+	 * list is not stopped. */
+	[TARIFF_STRANGER] = { "stranger", "strangers, never written to before", 2, false, false,
 	                      count_strangers },
 	/* With both above 20: an empty budget ends at the 24th, its first network counted. A
 	 * traveller writes to less than that in half an hour; a thief's mail is of nothing
@@ -95,7 +95,7 @@ static const struct row {
 	[TARIFF_STRANGE_NETWORK] = { "strange-network",
 	                             "strangers, written to from a network that is not "
 	                             "familiar",
-	                             15, false, true, count_strange },
+	                             17, false, true, count_strange },
 	/* Doubles what is known: 250 in half an hour. Who travels answers his own people, so
 	 * it is cheap, and the first ten a day are free. */
 	[TARIFF_BEYOND] = { "strange-known",
@@ -285,13 +285,14 @@ static uint64_t cost(const struct tariff *tariff, const struct tariff_bill *bill
 uint32_t tariff_price(const struct tariff *tariff, const struct tariff_bill *bill)
 {
 	return saturate((uint64_t)tariff_surcharge(tariff, bill) +
-	                cost(tariff, bill, TARIFF_RECIPIENT));
+	                cost(tariff, bill, TARIFF_RECIPIENT) +
+	                cost(tariff, bill, TARIFF_MEMBER));
 }
 
 uint32_t tariff_surcharge(const struct tariff *tariff, const struct tariff_bill *bill)
 {
 	uint64_t sum = 0;
-	for (enum tariff_row row = TARIFF_RECIPIENT + 1; row < TARIFF_ROWS; row++) {
+	for (enum tariff_row row = TARIFF_MEMBER + 1; row < TARIFF_ROWS; row++) {
 		sum += cost(tariff, bill, row);
 	}
 	return saturate(sum);

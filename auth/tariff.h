@@ -60,7 +60,7 @@ bool tariff_unpack(struct span row, struct tariff *tariff);
 struct tariff_bill tariff_bill(const struct act *act);
 /* Saturates. */
 uint32_t tariff_price(const struct tariff *tariff, const struct tariff_bill *bill);
-/* Without the recipients themselves. */
+/* Without the recipients themselves, and the members of lists, who are some. */
 uint32_t tariff_surcharge(const struct tariff *tariff, const struct tariff_bill *bill);
 /* The part of it that anybody could provoke by mail (refused, trap, members of lists, and those
  * of them that may be strangers, from a network that is none): it never suspends alone. */
