@@ -115,7 +115,7 @@ static void take_row(struct replay *r, int64_t at, uint32_t sender, uint32_t rec
 
 static void read_all(struct replay *r)
 {
-	char line[128];
+	char line[1024];
 	int64_t at;
 	uint32_t sender, recipient;
 	while (fgets(line, sizeof line, r->file)) {

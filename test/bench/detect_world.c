@@ -1,41 +1,25 @@
-#include "detect_world.h"
+#include "detect_site.h"
 
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
-#include "auth/gate.h"
-#include "test/auth/fake_clock.h"
-
-#define START_BOOT ((int64_t)20000)
-#define START_WALL ((int64_t)1699833600000) /* a Monday */
-/* Days of the history are counted from T = 0: nobody wants to find out what day 0 means. */
-#define START_LATE       (7 * DAY)
-#define BATCH            50000 /* mails in one transaction */
-#define NAME_MAX_        40
 #define DECLARED_MEMBERS 650
-#define EXEMPT_MAX       8
 #define NEVER            INT64_MAX
 
 /* In the queue. */
 struct waiting {
-	size_t account;
-	uint64_t place;
-	uint32_t *to;
-	size_t n;
-	bool thief;
+	struct world_mail mail;
+	uint32_t *to;          /* its recipients */
 	int64_t accepted, due; /* NEVER: held */
+	bool noted;            /* its delay is in the figures */
 };
 
 struct sender {
-	char name[NAME_MAX_];
 	struct world_figures figures;
 	bool suspended;
 	int64_t answer; /* when the postmaster unlocks it, NEVER: not */
-};
-
-struct declared {
-	uint64_t place;
-	bool familiar, shared;
 };
 
 struct relayed {
@@ -44,23 +28,14 @@ struct relayed {
 };
 
 struct world {
-	bool tariff;
-	struct gate_rules rules;
-	struct span postmaster;
-	struct span exempt[EXEMPT_MAX];
-	char dir[64];
-	struct store *store;
-	struct store_txn *txn;
-	size_t batch;
-	struct sender **senders;
+	struct site *site;
+	struct sender *senders;
 	size_t nsenders;
 	struct waiting *queue;
 	size_t nqueue;
 	int64_t first_due; /* of queue and answers */
 	struct relayed *relayed;
 	size_t nrelayed;
-	struct declared declared[4];
-	size_t ndeclared;
 	bool take_all, watch;
 	int64_t ill_from, ill_to, count_from;
 };
@@ -78,15 +53,10 @@ _Noreturn void detect_die(const char *format, ...)
 
 /* ---- recipients ---- */
 
-static enum recipient kind_of(uint32_t recipient)
-{
-	return (enum recipient)(recipient >> RECIPIENT_SHIFT);
-}
-
 /* Lists that nobody declared have 20 to 200 members. */
 uint32_t recipient_people(uint32_t recipient)
 {
-	switch (kind_of(recipient)) {
+	switch (recipient_kind(recipient)) {
 	case RECIPIENT_LIST:
 		return 20 + (recipient * 2654435761u >> 8) % 181;
 	case RECIPIENT_DECLARED:
@@ -105,86 +75,23 @@ static uint64_t people_of(const uint32_t *to, size_t n)
 	return people;
 }
 
-/* ---- the store ---- */
-
-static void set_clock(int64_t at)
-{
-	fake_clock.boot = START_BOOT + START_LATE + at;
-	fake_clock.wall = START_WALL + at;
-}
-
-static void begin(struct world *world)
-{
-	struct error error = { "" };
-	world->txn = store_begin_write(world->store, &error);
-	if (!world->txn) {
-		detect_die("%s", error.text);
-	}
-}
-
-/* No more than the writer could keep in memory. */
-static void begin_again(struct world *world)
-{
-	if (++world->batch % BATCH == 0) {
-		if (store_commit(world->txn, NULL) != STORE_OK) {
-			detect_die("no commit");
-		}
-		begin(world);
-	}
-}
-
-static void open_store(struct world *world)
-{
-	struct error error = { "" };
-	const struct store_options options = { .size = (uint64_t)8 << 30,
-		                               .longest_window = DAY };
-	const char *tmp = getenv("TMPDIR");
-	fake_clock.boot = START_BOOT;
-	fake_clock.wall = START_WALL - START_LATE;
-	snprintf(world->dir, sizeof world->dir, "%.30s/gatepost-detect-XXXXXX",
-	         tmp ? tmp : "/tmp");
-	if (!mkdtemp(world->dir)) {
-		detect_die("%s can not be made", world->dir);
-	}
-	if (store_open(world->dir, &options, &world->store, &error) != STORE_OK) {
-		detect_die("%s", error.text);
-	}
-	begin(world);
-	set_clock(0);
-}
+/* ---- a world ---- */
 
 struct world *world_new(const struct world_rules *rules)
 {
 	struct world *world = calloc(1, sizeof *world);
-	if (!world || (rules->tariff && !world_has_tariff())) {
-		detect_die("no world");
+	if (!world) {
+		detect_die("no memory");
 	}
-	world->tariff = rules->tariff;
-	world->postmaster = SPAN_LIT("postmaster@example.org");
+	world->site = site_new(rules);
 	world->first_due = NEVER;
 	world->ill_from = world->ill_to = -1;
-	world->rules = (struct gate_rules){
-		.limits = rules->limits,
-		.suspend_max = { { { 20, HOUR } }, 1 },
-		.exempt = world->exempt,
-		.suspend = { &world->postmaster, 1 },
-	};
-	open_store(world);
 	return world;
 }
 
 void world_free(struct world *world)
 {
-	char command[128];
-	store_abort(world->txn);
-	store_close(world->store);
-	snprintf(command, sizeof command, "rm -r '%s'", world->dir);
-	if (system(command) != 0) {
-		detect_die("%s stays", world->dir);
-	}
-	for (size_t i = 0; i < world->nsenders; i++) {
-		free(world->senders[i]);
-	}
+	site_free(world->site);
 	for (size_t i = 0; i < world->nqueue; i++) {
 		free(world->queue[i].to);
 	}
@@ -207,69 +114,36 @@ static void *grown(void *array, size_t n, size_t size)
 	return array;
 }
 
-/* ---- the site ---- */
-
-static struct span name_of(const struct world *world, size_t account)
-{
-	return span_str(world->senders[account]->name);
-}
-
-static void must(enum store_result result, const char *what)
-{
-	if (result != STORE_OK) {
-		detect_die("%s: %d", what, (int)result);
-	}
-}
-
 size_t world_account(struct world *world)
 {
-	const struct account account = { .secret = SPAN_LIT("x") };
-	size_t n = world->nsenders;
-	struct sender *sender = calloc(1, sizeof *sender);
-	if (!sender) {
-		detect_die("no memory");
-	}
-	snprintf(sender->name, sizeof sender->name, "u%zu@example.org", n);
-	sender->answer = NEVER;
-	sender->figures.theft_at = sender->figures.locked_at = sender->figures.hold_day = -1;
-	world->senders = grown(world->senders, n, sizeof(struct sender *));
-	world->senders[n] = sender;
+	size_t n = site_account(world->site);
+	world->senders = grown(world->senders, n, sizeof *world->senders);
+	world->senders[n] = (struct sender){
+		.figures = { .theft_at = -1, .locked_at = -1, .hold_day = -1 },
+		.answer = NEVER,
+	};
 	world->nsenders = n + 1;
-	must(account_put(world->txn, span_str(sender->name), &account), "account");
 	return n;
 }
 
 void world_exempt(struct world *world, size_t account)
 {
-	if (world->rules.nexempt == EXEMPT_MAX) {
-		detect_die("too many exempt accounts");
-	}
-	world->exempt[world->rules.nexempt++] = name_of(world, account);
+	site_exempt(world->site, account);
 }
 
 void world_ticket(struct world *world, size_t account, const char *grant)
 {
-	const char *reason = "";
-	struct gate_ticket ticket = { .at = store_now(world->store),
-		                      .wall = fake_clock.wall,
-		                      .why = SPAN_LIT("announced") };
-	if (!budget_limit_parse(span_str(grant), &ticket.grant, &reason)) {
-		detect_die("%s %s", grant, reason);
-	}
-	must(gate_allow(world->txn, name_of(world, account), &ticket), "ticket");
+	site_ticket(world->site, account, grant);
 }
 
 void world_defer(struct world *world, size_t account)
 {
-	must(gate_set_action(world->txn, name_of(world, account), GATE_ACTION_DEFER), "action");
+	site_defer(world->site, account);
 }
 
 void world_declare(struct world *world, uint64_t place, bool familiar, bool shared)
 {
-	if (world->ndeclared == COUNT(world->declared)) {
-		detect_die("too many networks");
-	}
-	world->declared[world->ndeclared++] = (struct declared){ place, familiar, shared };
+	site_declare(world->site, place, familiar, shared);
 }
 
 void world_take_all(struct world *world)
@@ -285,7 +159,7 @@ void world_be_ill(struct world *world, int64_t from, int64_t to)
 
 void world_theft(struct world *world, size_t account, int64_t at)
 {
-	world->senders[account]->figures.theft_at = at;
+	world->senders[account].figures.theft_at = at;
 }
 
 void world_count_from(struct world *world, int64_t at, bool watch)
@@ -296,7 +170,7 @@ void world_count_from(struct world *world, int64_t at, bool watch)
 
 const struct world_figures *world_figures(const struct world *world, size_t account)
 {
-	return &world->senders[account]->figures;
+	return &world->senders[account].figures;
 }
 
 uint64_t world_most_within(const struct world *world, int64_t span)
@@ -324,24 +198,28 @@ static void wait_for(struct world *world, int64_t due)
 	world->first_due = due < world->first_due ? due : world->first_due;
 }
 
-static void note_delay(struct world *world, const struct waiting *mail, int64_t delay)
+/* Once a mail: what is held was noted when that began. */
+static void note_delay(struct world *world, struct waiting *waiting, int64_t delay)
 {
-	struct world_figures *f = &world->senders[mail->account]->figures;
-	if (!mail->thief && mail->accepted >= world->count_from && delay > 0) {
+	struct world_figures *f = &world->senders[waiting->mail.account].figures;
+	bool counts = !waiting->mail.thief && waiting->accepted >= world->count_from;
+	if (counts && delay > 0 && !waiting->noted) {
 		f->delayed++;
 		f->longest = delay > f->longest ? delay : f->longest;
 	}
+	waiting->noted = true;
 }
 
 /* It is HELD from now on; an honest one until the postmaster answers. */
-static void note_held(struct world *world, const struct waiting *mail, int64_t at)
+static void note_held(struct world *world, struct waiting *waiting, int64_t at)
 {
-	struct sender *sender = world->senders[mail->account];
+	struct sender *sender = &world->senders[waiting->mail.account];
 	struct world_figures *f = &sender->figures;
-	if (mail->thief) {
-		f->held += people_of(mail->to, mail->n);
+	waiting->due = NEVER;
+	if (waiting->mail.thief) {
+		f->held += people_of(waiting->to, waiting->mail.n);
 	} else {
-		note_delay(world, mail, at - mail->accepted + WORLD_ANSWER);
+		note_delay(world, waiting, at - waiting->accepted + WORLD_ANSWER);
 	}
 	bool day = f->hold_day != at / DAY;
 	if (!is_stolen(sender) && !sender->suspended && day && at >= world->count_from) {
@@ -353,10 +231,9 @@ static void note_held(struct world *world, const struct waiting *mail, int64_t a
 static void hold_all(struct world *world, size_t account, int64_t at)
 {
 	for (size_t i = 0; i < world->nqueue; i++) {
-		struct waiting *mail = &world->queue[i];
-		if (mail->account == account && mail->due != NEVER) {
-			mail->due = NEVER;
-			note_held(world, mail, at);
+		struct waiting *waiting = &world->queue[i];
+		if (waiting->mail.account == account && waiting->due != NEVER) {
+			note_held(world, waiting, at);
 		}
 	}
 }
@@ -364,7 +241,7 @@ static void hold_all(struct world *world, size_t account, int64_t at)
 /* The account was suspended just now. */
 static void note_lock(struct world *world, size_t account, int64_t at)
 {
-	struct sender *sender = world->senders[account];
+	struct sender *sender = &world->senders[account];
 	struct world_figures *f = &sender->figures;
 	sender->suspended = true;
 	hold_all(world, account, at);
@@ -377,10 +254,10 @@ static void note_lock(struct world *world, size_t account, int64_t at)
 	}
 }
 
-static void note_relayed(struct world *world, const struct waiting *mail, uint64_t people,
+static void note_relayed(struct world *world, const struct world_mail *mail, uint64_t people,
                          int64_t at)
 {
-	struct world_figures *f = &world->senders[mail->account]->figures;
+	struct world_figures *f = &world->senders[mail->account].figures;
 	if (!mail->thief || !people) {
 		return;
 	}
@@ -389,88 +266,38 @@ static void note_relayed(struct world *world, const struct waiting *mail, uint64
 	world->relayed[world->nrelayed++] = (struct relayed){ at, people };
 }
 
-/* ---- the guard ----
- *
- * What the tariff needs beyond a count of recipients. Until the gate can do it these do nothing
- * and the classic rule alone is judged; each says which call stands here afterwards.
- */
-
-bool world_has_tariff(void)
-{
-	return false;
-}
-
-/* act.contact = familiar_contact of each recipient's text, act.members, act.traps, and
- * act.origin = familiar_network of the network around `mail->place`, with what is declared. */
-static void tell_more(struct world *world, const struct world_mail *mail, struct act *act)
-{
-	(void)world;
-	(void)mail;
-	(void)act;
-}
-
-/* What gate_message says of the time in the queue, for mail that it has taken. */
-static int64_t dwell_of(const struct world *world, const struct suspend_result *result)
-{
-	(void)world;
-	(void)result;
-	return 0;
-}
-
-/* familiar_learn with the recipients that the smarthost took, as server/outcome does it in
- * queue_done; nothing of a suspended account. */
-static void learn(struct world *world, const struct waiting *mail, const uint32_t *to, size_t n)
-{
-	(void)world;
-	(void)mail;
-	(void)to;
-	(void)n;
-}
-
-/* gate_learn (or what the charge for refused ones will be called): true when it suspends. */
-static bool charge_refused(struct world *world, const struct waiting *mail, const uint32_t *to,
-                           size_t n)
-{
-	(void)world;
-	(void)mail;
-	(void)to;
-	(void)n;
-	return false;
-}
-
 /* ---- relaying ---- */
 
 static bool is_refused(const struct world *world, uint32_t recipient, int64_t at)
 {
-	bool dead = kind_of(recipient) == RECIPIENT_DEAD && !world->take_all;
+	bool dead = recipient_kind(recipient) == RECIPIENT_DEAD && !world->take_all;
 	return dead || (at >= world->ill_from && at < world->ill_to);
 }
 
 /* The smarthost's answers: those that it takes come first in `to` afterwards. */
-static void relay(struct world *world, const struct waiting *mail, int64_t at)
+static void relay(struct world *world, struct waiting *waiting, int64_t at)
 {
-	uint32_t *to = mail->to;
+	struct world_mail mail = waiting->mail;
+	uint32_t *to = waiting->to;
 	size_t taken = 0;
-	for (size_t i = 0; i < mail->n; i++) {
+	for (size_t i = 0; i < mail.n; i++) {
 		if (!is_refused(world, to[i], at)) {
 			uint32_t swap = to[taken];
 			to[taken++] = to[i];
 			to[i] = swap;
 		}
 	}
-	note_relayed(world, mail, people_of(to, taken), at);
-	note_delay(world, mail, at - mail->accepted);
-	if (world->senders[mail->account]->suspended) {
-		return;
-	}
-	learn(world, mail, to, taken);
-	if (taken < mail->n && charge_refused(world, mail, to + taken, mail->n - taken)) {
-		note_lock(world, mail->account, at);
+	mail.to = to;
+	note_relayed(world, &mail, people_of(to, taken), at);
+	note_delay(world, waiting, at - waiting->accepted);
+	if (!world->senders[mail.account].suspended &&
+	    site_relayed(world->site, &mail, waiting->accepted, taken)) {
+		note_lock(world, mail.account, at);
 	}
 }
 
-/* The first that is due by `at`, with `first_due` set anew. */
-static size_t find_due(struct world *world, int64_t at)
+/* The first that is due by `at`. */
+static size_t find_due(const struct world *world, int64_t at)
 {
 	size_t found = world->nqueue;
 	int64_t first = at;
@@ -486,7 +313,7 @@ static size_t find_due(struct world *world, int64_t at)
 static size_t find_answer(const struct world *world, int64_t at)
 {
 	size_t i = 0;
-	while (i < world->nsenders && world->senders[i]->answer > at) {
+	while (i < world->nsenders && world->senders[i].answer > at) {
 		i++;
 	}
 	return i;
@@ -499,26 +326,27 @@ static void set_first_due(struct world *world)
 		wait_for(world, world->queue[i].due);
 	}
 	for (size_t i = 0; i < world->nsenders; i++) {
-		wait_for(world, world->senders[i]->answer);
+		wait_for(world, world->senders[i].answer);
 	}
 }
 
 static void relay_due(struct world *world, size_t i)
 {
-	struct waiting mail = world->queue[i];
+	struct waiting waiting = world->queue[i];
 	world->queue[i] = world->queue[--world->nqueue];
-	set_clock(mail.due);
-	relay(world, &mail, mail.due);
-	free(mail.to);
+	site_set_clock(waiting.due);
+	relay(world, &waiting, waiting.due);
+	free(waiting.to);
 }
 
-/* Held mail of an honest account goes its way; the delay was noted when it was held. */
+/* Held mail of an honest account goes its way. */
 static void release(struct world *world, size_t account, int64_t at)
 {
 	for (size_t i = 0; i < world->nqueue; i++) {
-		struct waiting *mail = &world->queue[i];
-		if (mail->account == account && mail->due == NEVER && !mail->thief) {
-			mail->accepted = mail->due = at;
+		struct waiting *waiting = &world->queue[i];
+		if (waiting->mail.account == account && waiting->due == NEVER &&
+		    !waiting->mail.thief) {
+			waiting->due = at;
 			wait_for(world, at);
 		}
 	}
@@ -536,30 +364,15 @@ void world_until(struct world *world, int64_t at)
 		}
 		set_first_due(world);
 	}
-	set_clock(at);
+	site_set_clock(at);
 }
 
 /* ---- what happens ---- */
 
-static enum world_verdict verdict_of(enum gate_verdict verdict)
-{
-	static const enum world_verdict verdicts[] = {
-		[GATE_ALLOW] = WORLD_TAKEN,    [GATE_HOLD] = WORLD_KEPT,
-		[GATE_DEFER] = WORLD_LATER,    [GATE_FULL] = WORLD_LATER,
-		[GATE_SPENT] = WORLD_REFUSED,  [GATE_NEVER] = WORLD_REFUSED,
-		[GATE_TRIPPED] = WORLD_LOCKED, [GATE_SUSPENDED] = WORLD_LOCKED,
-	};
-	if (verdict == GATE_UNKNOWN || verdict == GATE_BROKEN) {
-		detect_die("the gate says %d", (int)verdict);
-	}
-	return verdicts[verdict];
-}
-
 static void put_in_queue(struct world *world, const struct world_mail *mail, int64_t accepted,
                          int64_t due)
 {
-	struct waiting waiting = { mail->account, mail->place, NULL, mail->n,
-		                   mail->thief,   accepted,    due };
+	struct waiting waiting = { .mail = *mail, .accepted = accepted, .due = due };
 	waiting.to = malloc(mail->n * sizeof *mail->to);
 	if (!waiting.to) {
 		detect_die("no memory");
@@ -578,7 +391,7 @@ static void put_in_queue(struct world *world, const struct world_mail *mail, int
 /* What is kept waits for the postmaster; the delay is noted here. */
 static void keep(struct world *world, const struct world_mail *mail, int64_t at)
 {
-	struct sender *sender = world->senders[mail->account];
+	struct sender *sender = &world->senders[mail->account];
 	put_in_queue(world, mail, at, NEVER);
 	note_held(world, &world->queue[world->nqueue - 1], at);
 	if (!is_stolen(sender) && sender->answer == NEVER) {
@@ -590,7 +403,7 @@ static void keep(struct world *world, const struct world_mail *mail, int64_t at)
 static void follow(struct world *world, const struct world_mail *mail,
                    enum world_verdict verdict, int64_t dwell, int64_t at)
 {
-	struct sender *sender = world->senders[mail->account];
+	struct sender *sender = &world->senders[mail->account];
 	switch (verdict) {
 	case WORLD_TAKEN:
 		put_in_queue(world, mail, at, at + dwell);
@@ -612,39 +425,18 @@ static void follow(struct world *world, const struct world_mail *mail,
 	}
 }
 
-static size_t place_text(uint64_t place, char text[FACTS_NETWORK_MAX + 1])
-{
-	unsigned high = (unsigned)(place >> 32), low = (unsigned)place;
-	int len = high ? snprintf(text, FACTS_NETWORK_MAX + 1, "%x:%x:%x:%x::1", high >> 16,
-	                          high & 0xffff, low >> 16, low & 0xffff)
-	               : snprintf(text, FACTS_NETWORK_MAX + 1, "%u.%u.%u.%u", low >> 24,
-	                          low >> 16 & 255, low >> 8 & 255, low & 255);
-	return place ? (size_t)len : 0;
-}
-
 enum world_verdict world_send(struct world *world, const struct world_mail *mail, int64_t at)
 {
-	struct sender *sender = world->senders[mail->account];
-	struct suspend_result result = { .incident = 0 };
-	char client[FACTS_NETWORK_MAX + 1];
+	struct sender *sender = &world->senders[mail->account];
+	int64_t dwell = 0;
 	world_until(world, at);
-	begin_again(world);
 	if (mail->thief && !is_stolen(sender)) {
 		sender->figures.theft_at = at;
 	}
-	struct act act = {
-		.account = name_of(world, mail->account),
-		.recipients = (uint32_t)mail->n,
-		.client = span_of(client, place_text(mail->place, client)),
-		.now = store_now(world->store),
-		.wall = fake_clock.wall,
-	};
-	tell_more(world, mail, &act);
-	enum world_verdict verdict = verdict_of(
-	    gate_message(world->txn, &world->rules, &act, &result));
-	follow(world, mail, verdict, dwell_of(world, &result), at);
-	if (world->watch && at >= world->count_from) {
-		double use = world_use(world, mail->account, at);
+	enum world_verdict verdict = site_judge(world->site, mail, &dwell);
+	follow(world, mail, verdict, dwell, at);
+	if (world->watch && at >= world->count_from && !sender->suspended) {
+		double use = site_use(world->site, mail->account);
 		double *fullest = &sender->figures.fullest;
 		*fullest = use > *fullest ? use : *fullest;
 	}
@@ -653,20 +445,10 @@ enum world_verdict world_send(struct world *world, const struct world_mail *mail
 
 void world_unlock(struct world *world, size_t account, int64_t at)
 {
-	struct sender *sender = world->senders[account];
-	struct suspend_result result;
-	set_clock(at);
-	struct suspend_end end = {
-		.account = name_of(world, account),
-		.event = STANDING_UNLOCK,
-		.by = SPAN_LIT("postmaster@example.org"),
-		.how = SPAN_LIT("unlock"),
-		.now = store_now(world->store),
-		.wall = fake_clock.wall,
-	};
+	struct sender *sender = &world->senders[account];
+	site_set_clock(at);
 	if (sender->suspended) {
-		must(suspend_incident_of(world->txn, end.account, &end.incident), "incident");
-		must(suspend_apply(world->txn, &world->rules.suspend, &end, &result), "unlock");
+		site_unlock(world->site, account);
 	}
 	sender->suspended = false;
 	sender->answer = NEVER;
@@ -675,16 +457,6 @@ void world_unlock(struct world *world, size_t account, int64_t at)
 
 double world_use(struct world *world, size_t account, int64_t at)
 {
-	struct gate_view view;
-	double fullest = 0;
 	world_until(world, at);
-	if (gate_show(world->txn, &world->rules, name_of(world, account),
-	              store_now(world->store), &view) != GATE_ALLOW) {
-		detect_die("no view of an account");
-	}
-	for (size_t i = 0; i < view.limits.count; i++) {
-		double use = (double)view.spent[i] / view.limits.limit[i].tokens;
-		fullest = use > fullest ? use : fullest;
-	}
-	return fullest;
+	return site_use(world->site, account);
 }

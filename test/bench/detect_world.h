@@ -1,9 +1,8 @@
 /*
- * The world of the evaluation: a site with its store, its gate and its smarthost, under a clock
- * that only the caller moves. This is the one file that knows the gate: all mail goes through
- * the real code, in a real store. Beside it the world keeps the queue in memory (a mail that
- * dwells is relayed when its time is over, unless the account was suspended before: then it is
- * held) and writes down what became of each mail.
+ * The world of the evaluation: a site (detect_site.h) with its queue, its smarthost and its
+ * postmaster. The queue is kept in memory: a mail that dwells is relayed when its time is over,
+ * unless the account was suspended before: then it is held. What became of each mail is written
+ * down.
  */
 #ifndef GATEPOST_TEST_BENCH_DETECT_WORLD_H
 #define GATEPOST_TEST_BENCH_DETECT_WORLD_H
@@ -44,6 +43,11 @@ enum recipient {
 static inline uint32_t recipient_of(enum recipient kind, uint32_t number)
 {
 	return (uint32_t)kind << RECIPIENT_SHIFT | (number & ((1u << RECIPIENT_SHIFT) - 1));
+}
+
+static inline enum recipient recipient_kind(uint32_t recipient)
+{
+	return (enum recipient)(recipient >> RECIPIENT_SHIFT);
 }
 
 /* How many people a recipient is. */
