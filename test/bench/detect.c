@@ -4,11 +4,11 @@
  * the full tariff; and two real organisations' mail. The same seed prints the same table.
  *
  *   detect [--quick] [--seed N] [--only CLASS] [--limits "500/30m 2000/24h"]
- *          [--prices "stranger=5 new-network=20"] [--list] [FOLDER OF TRACES]
+ *          [--prices "stranger=5 new-network=20"] [--why] [--list] [FOLDER OF TRACES]
  *
- * --only "A1" runs A1, A10 and so on; "A1 " the first alone. Traces lie in the folder, or in
- * that of GATEPOST_TRACES. Exits 1 when something could not be computed; a missed aim is no
- * failure.
+ * --why tells on stderr by which bill an honest account is suspended. --only "A1" runs A1, A10
+ * and so on; "A1 " the first alone. Traces lie in the folder, or in that of GATEPOST_TRACES.
+ * Exits 1 when something could not be computed; a missed aim is no failure.
  *
  * found: accounts locked. after: median time from the theft to the lock. median, worst:
  * recipients relayed before the lock, of an account; 24 h, 7 d: the most within such a time, of
@@ -27,13 +27,10 @@
 #define ROWS_MAX 64
 
 static const struct option long_options[] = {
-	{ "quick", no_argument, NULL, 'q' },
-	{ "seed", required_argument, NULL, 's' },
-	{ "only", required_argument, NULL, 'o' },
-	{ "limits", required_argument, NULL, 'l' },
-	{ "prices", required_argument, NULL, 'p' },
-	{ "list", no_argument, NULL, 'L' },
-	{ NULL, 0, NULL, 0 },
+	{ "quick", no_argument, NULL, 'q' },        { "seed", required_argument, NULL, 's' },
+	{ "only", required_argument, NULL, 'o' },   { "limits", required_argument, NULL, 'l' },
+	{ "prices", required_argument, NULL, 'p' }, { "list", no_argument, NULL, 'L' },
+	{ "why", no_argument, NULL, 'w' },          { NULL, 0, NULL, 0 },
 };
 
 static void read_limits(const char *text, struct budget_limits *limits_out)
@@ -89,12 +86,15 @@ static void read_option(int option, struct detect_options *options)
 	case 'p':
 		options->tariff.prices = optarg;
 		break;
+	case 'w':
+		options->tariff.why = options->classic.why = true;
+		break;
 	case 'L':
 		list_classes();
 		break;
 	default:
 		detect_die("[--quick] [--seed N] [--only CLASS] [--limits LIMITS] "
-		           "[--prices PRICES] [--list] [TRACES]");
+		           "[--prices PRICES] [--why] [--list] [TRACES]");
 	}
 }
 

@@ -16,6 +16,7 @@ struct detect_options {
 /* What is found of a class under one set of rules. */
 struct findings {
 	size_t accounts, locked;
+	size_t histories;   /* accounts that have one at the end */
 	int64_t *times;     /* to lock, of those that were */
 	uint64_t *relayed;  /* before the lock, of each account */
 	uint64_t day, week; /* most relayed of a trial */
@@ -29,7 +30,7 @@ struct findings {
 };
 
 void findings_done(struct findings *findings);
-/* Adds an account of a world that has come to its end. `stolen`: it counts as such. */
+/* Adds an account of a world that has come to its end. */
 void findings_add(struct findings *findings, const struct world *world, size_t account,
                   double days);
 /* And what only the world as a whole can say. */

@@ -38,6 +38,7 @@ void findings_add(struct findings *f, const struct world *world, size_t account,
 	f->relayed = more(f->relayed, f->accounts, sizeof *f->relayed);
 	f->relayed[f->accounts++] = figures->relayed;
 	f->held += figures->held;
+	f->histories += world_has_history(world, account);
 	if (figures->locked_at >= 0) {
 		f->times = more(f->times, f->locked, sizeof *f->times);
 		f->times[f->locked++] = figures->locked_at - figures->theft_at;
@@ -380,8 +381,9 @@ void detect_print_aims(const struct detect_row *rows, size_t n, bool tariff)
 	for (size_t i = 0; i < n; i++) {
 		const struct findings *f = tariff ? &rows[i].tariff : &rows[i].classic;
 		if (rows[i].kind == DETECT_TRACE && f->fullest > 0) {
-			printf("margin %s: the fullest window was %.0f %% full\n", rows[i].name,
-			       100 * f->fullest);
+			printf("margin %s: the fullest window was %.0f %% full, %zu of %zu had "
+			       "a history\n",
+			       rows[i].name, 100 * f->fullest, f->histories, f->accounts);
 		}
 	}
 }

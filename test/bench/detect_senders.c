@@ -99,7 +99,8 @@ static const struct plan plans[] = {
 	{ "A9 dirty, all taken", "10-40 % unknown, and the smarthost takes them all",
 	  .per_mail = { 1, 10 }, .rate = { 20, 200 }, .per = MINUTE, .lasts = DAY,
 	  .dead = { 10, 40 }, .take_all = true },
-	{ "A10 after unlock", "A1, and goes on right after each of three unlocks", BLAST,
+	{ "A10 after unlock",
+	  "A1, and goes on right after each of three unlocks, from elsewhere if barred", BLAST,
 	  .unlocks = 3 },
 	{ "A11 meter at 49 %", METER(49) },
 	{ "A11 meter at 79 %", METER(79) },
@@ -293,6 +294,10 @@ static void attack(struct scene *scene, struct theft *t)
 	if (verdict == WORLD_LOCKED) {
 		locked(scene, t);
 		return;
+	}
+	if (verdict == WORLD_REFUSED && t->unlocks < plan->unlocks) {
+		/* His network is barred: he has others. */
+		t->place = place_any(&t->random);
 	}
 	learn_step(scene, t);
 	t->sent += verdict == WORLD_TAKEN || verdict == WORLD_KEPT ? n : 0;

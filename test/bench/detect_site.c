@@ -3,14 +3,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "auth/gate.h"
+#include "auth/gate_books.h"
+#include "store/incident.h"
 #include "test/auth/fake_clock.h"
 
-#define START_BOOT ((int64_t)20000)
-#define START_WALL ((int64_t)1699833600000) /* a Monday */
-/* Days of the history are counted from T = 0: nobody wants to find out what day 0 means. */
-#define START_LATE   (7 * DAY)
-#define BATCH        50000 /* mails in one transaction */
+#define START_BOOT   ((int64_t)20000)
+#define START_WALL   ((int64_t)1699833600000) /* a Monday */
+#define BATCH        50000                    /* mails in one transaction */
 #define ADDRESS_MAX_ 40
 #define EXEMPT_MAX   8
 #define DECLARED_MAX 4
@@ -31,6 +30,7 @@ struct site {
 	struct store *store;
 	struct store_txn *txn;
 	size_t batch;
+	int64_t first;               /* T at time 0 */
 	char (*names)[ADDRESS_MAX_]; /* of the accounts */
 	size_t naccounts, room;
 #ifdef DETECT_GUARD
@@ -43,7 +43,7 @@ struct site {
 
 void site_set_clock(int64_t at)
 {
-	fake_clock.boot = START_BOOT + START_LATE + at;
+	fake_clock.boot = START_BOOT + at;
 	fake_clock.wall = START_WALL + at;
 }
 
@@ -67,24 +67,51 @@ static void begin_again(struct site *site)
 	}
 }
 
-static void open_store(struct site *site)
+/* Of the one site that there is at a time. */
+static char left_over[64];
+
+static void remove_folder(void)
 {
-	struct error error = { "" };
-	const struct store_options options = { .size = (uint64_t)8 << 30,
-		                               .longest_window = DAY };
+	char command[96];
+	if (left_over[0]) {
+		snprintf(command, sizeof command, "rm -r '%s'", left_over);
+		left_over[0] = '\0';
+		if (system(command) != 0) {
+			fprintf(stderr, "detect: a folder stays\n");
+		}
+	}
+}
+
+/* Also when this process ends with a problem. */
+static void make_folder(struct site *site)
+{
+	static bool registered;
 	const char *tmp = getenv("TMPDIR");
 	snprintf(site->dir, sizeof site->dir, "%.30s/gatepost-detect-XXXXXX",
 	         tmp ? tmp : "/tmp");
 	if (!mkdtemp(site->dir)) {
 		detect_die("%s can not be made", site->dir);
 	}
+	if (!registered) {
+		registered = atexit(remove_folder) == 0;
+	}
+	memcpy(left_over, site->dir, sizeof left_over);
+}
+
+static void open_store(struct site *site)
+{
+	struct error error = { "" };
+	const struct store_options options = { .size = (uint64_t)8 << 30,
+		                               .longest_window = DAY };
+	make_folder(site);
 	fake_clock.boot = START_BOOT;
-	fake_clock.wall = START_WALL - START_LATE;
+	fake_clock.wall = START_WALL;
 	if (store_open(site->dir, &options, &site->store, &error) != STORE_OK) {
 		detect_die("%s", error.text);
 	}
 	begin(site);
 	site_set_clock(0);
+	site->first = store_now(site->store);
 }
 
 static void must(enum store_result result, const char *what)
@@ -205,11 +232,70 @@ static void tell(struct site *site, const struct world_mail *mail, size_t from, 
 	act->origin = origin_of(site, mail->place);
 }
 
+static void explain_lines(const struct bill *bill)
+{
+	for (size_t i = 0; i < TARIFF_ROWS; i++) {
+		if (bill->lines.count[i]) {
+			fprintf(stderr, ", %u %s", bill->lines.count[i],
+			        tariff_name((enum tariff_row)i));
+		}
+	}
+	fprintf(stderr, "%s\n", bill->strangers ? ", by the limit of strangers" : "");
+}
+
+bool site_has_history(struct site *site, size_t account)
+{
+	struct familiar_view view;
+	must(familiar_show(site->txn, &site->rules.familiar, name_of(site, account),
+	                   store_now(site->store), &view),
+	     "history");
+	return view.learned;
+}
+
+/* Of the windows for strangers. gate_show does not tell it. */
+static double stranger_use(struct site *site, size_t account)
+{
+	const struct budget_limits *limits = &site->rules.stranger_limits;
+	struct gate_books books;
+	double fullest = 0;
+	if (gate_books_read(site->txn, &site->rules, name_of(site, account),
+	                    store_now(site->store), &books) != GATE_ALLOW) {
+		detect_die("no books of an account");
+	}
+	for (size_t i = 0; i < limits->count; i++) {
+		double use = (double)budget_spent(&books.strangers.ring[i],
+		                                  store_now(site->store)) /
+		             limits->limit[i].tokens;
+		fullest = use > fullest ? use : fullest;
+	}
+	return fullest;
+}
+
 #else
 
 bool world_has_tariff(void)
 {
 	return false;
+}
+
+static void explain_lines(const struct bill *bill)
+{
+	(void)bill;
+	fprintf(stderr, "\n");
+}
+
+bool site_has_history(struct site *site, size_t account)
+{
+	(void)site;
+	(void)account;
+	return false;
+}
+
+static double stranger_use(struct site *site, size_t account)
+{
+	(void)site;
+	(void)account;
+	return 0;
 }
 
 static void set_guard(struct site *site, const struct world_rules *rules)
@@ -244,13 +330,9 @@ struct site *site_new(const struct world_rules *rules)
 
 void site_free(struct site *site)
 {
-	char command[128];
 	store_abort(site->txn);
 	store_close(site->store);
-	snprintf(command, sizeof command, "rm -r '%s'", site->dir);
-	if (system(command) != 0) {
-		detect_die("%s stays", site->dir);
-	}
+	remove_folder();
 	free(site->names);
 	free(site);
 }
@@ -378,7 +460,7 @@ bool site_relayed(struct site *site, const struct world_mail *mail, int64_t acce
 			                                .contact = site->contact,
 			                                .n = taken,
 			                                .origin = told.origin,
-			                                .now = START_LATE + accepted };
+			                                .now = site->first + accepted };
 		must(gate_learn(site->txn, &site->rules, &lesson), "learn");
 	}
 	if (taken == mail->n) {
@@ -417,10 +499,53 @@ void site_unlock(struct site *site, size_t account)
 	must(suspend_apply(site->txn, &site->rules.suspend, &end, &result), "unlock");
 }
 
+static struct span copy(struct span from, char *to, size_t room)
+{
+	if (from.len > room) {
+		detect_die("a long row");
+	}
+	if (from.len) {
+		memcpy(to, from.ptr, from.len);
+	}
+	return span_of(to, from.len);
+}
+
+void site_change_password(struct site *site, size_t account)
+{
+	struct account row;
+	must(account_get(site->txn, name_of(site, account), &row), "account");
+	/* Its spans point to where it is put. */
+	char limits[256], action[16], ticket[256];
+	row.secret = SPAN_LIT("y");
+	row.limits = copy(row.limits, limits, sizeof limits);
+	row.action = copy(row.action, action, sizeof action);
+	row.ticket = copy(row.ticket, ticket, sizeof ticket);
+	row.changed_wall = fake_clock.wall;
+	must(account_put(site->txn, name_of(site, account), &row), "account");
+}
+
+void site_explain(struct site *site, size_t account)
+{
+	uint64_t number = 0;
+	struct arena arena;
+	struct incident incident;
+	struct bill bill;
+	arena_init(&arena, 64 * 1024);
+	must(suspend_incident_of(site->txn, name_of(site, account), &number), "incident");
+	must(incident_get(site->txn, number, &arena, &incident), "incident");
+	if (!bill_unpack(incident.reasons, &bill)) {
+		detect_die("no bill");
+	}
+	fprintf(stderr, "%u of %u in %lld min spent, %u asked", bill.spent, bill.limit.tokens,
+	        (long long)(bill.limit.window / MINUTE), bill.asked);
+	explain_lines(&bill);
+	arena_done(&arena);
+}
+
 double site_use(struct site *site, size_t account)
 {
 	struct gate_view view;
-	double fullest = 0;
+	double fullest = stranger_use(site, account);
 	if (gate_show(site->txn, &site->rules, name_of(site, account), store_now(site->store),
 	              &view) != GATE_ALLOW) {
 		detect_die("no view of an account");

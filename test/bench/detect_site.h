@@ -31,6 +31,12 @@ bool site_relayed(struct site *site, const struct world_mail *mail, int64_t acce
                   size_t taken);
 /* By the plain answer. */
 void site_unlock(struct site *site, size_t account);
+/* The owner has another password from now on. */
+void site_change_password(struct site *site, size_t account);
+/* On stderr: the bill by which it is suspended. */
+void site_explain(struct site *site, size_t account);
 double site_use(struct site *site, size_t account);
+/* Is it long enough to be charged by? */
+bool site_has_history(struct site *site, size_t account);
 
 #endif

@@ -36,7 +36,7 @@ struct world {
 	int64_t first_due; /* of queue and answers */
 	struct relayed *relayed;
 	size_t nrelayed;
-	bool take_all, watch;
+	bool take_all, watch, why;
 	int64_t ill_from, ill_to, count_from;
 };
 
@@ -84,6 +84,7 @@ struct world *world_new(const struct world_rules *rules)
 		detect_die("no memory");
 	}
 	world->site = site_new(rules);
+	world->why = rules->why;
 	world->first_due = NEVER;
 	world->ill_from = world->ill_to = -1;
 	return world;
@@ -173,6 +174,11 @@ const struct world_figures *world_figures(const struct world *world, size_t acco
 	return &world->senders[account].figures;
 }
 
+bool world_has_history(const struct world *world, size_t account)
+{
+	return site_has_history(world->site, account);
+}
+
 uint64_t world_most_within(const struct world *world, int64_t span)
 {
 	uint64_t sum = 0, most = 0;
@@ -238,6 +244,15 @@ static void hold_all(struct world *world, size_t account, int64_t at)
 	}
 }
 
+static void explain(struct world *world, size_t account, int64_t at)
+{
+	if (world->why) {
+		fprintf(stderr, "u%zu, day %.2f%s: ", account, (double)at / (double)DAY,
+		        at < world->count_from ? ", in the past" : "");
+		site_explain(world->site, account);
+	}
+}
+
 /* The account was suspended just now. */
 static void note_lock(struct world *world, size_t account, int64_t at)
 {
@@ -246,6 +261,7 @@ static void note_lock(struct world *world, size_t account, int64_t at)
 	sender->suspended = true;
 	hold_all(world, account, at);
 	if (!is_stolen(sender)) {
+		explain(world, account, at);
 		f->locks += at >= world->count_from;
 		sender->answer = at + WORLD_ANSWER;
 		wait_for(world, sender->answer);
@@ -352,13 +368,22 @@ static void release(struct world *world, size_t account, int64_t at)
 	}
 }
 
+static void answer(struct world *world, size_t account, int64_t at)
+{
+	bool suspended = world->senders[account].suspended;
+	world_unlock(world, account, at);
+	if (suspended) {
+		site_change_password(world->site, account);
+	}
+}
+
 void world_until(struct world *world, int64_t at)
 {
 	while (world->first_due <= at) {
 		int64_t step = world->first_due;
 		size_t i = find_answer(world, step);
 		if (i < world->nsenders) {
-			world_unlock(world, i, step);
+			answer(world, i, step);
 		} else if ((i = find_due(world, step)) < world->nqueue) {
 			relay_due(world, i);
 		}

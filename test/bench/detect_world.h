@@ -15,7 +15,7 @@
 #define DAY    (24 * HOUR)
 
 /* The postmaster takes so long to answer a notice about an honest account: it is unlocked, and
- * what was held is released. */
+ * what was held is released. After a suspension the owner has taken another password. */
 #define WORLD_ANSWER (2 * HOUR)
 
 /* By which rules it judges. */
@@ -23,6 +23,7 @@ struct world_rules {
 	bool tariff; /* else the classic rule: the limits, and no surcharges */
 	struct budget_limits limits;
 	const char *prices; /* "stranger=5 new-network=20"; NULL: the defaults */
+	bool why;           /* say on stderr by which bill an honest account is suspended */
 };
 
 /* Is the tariff there to be evaluated? */
@@ -127,6 +128,7 @@ struct world_figures {
 };
 
 const struct world_figures *world_figures(const struct world *world, size_t account);
+bool world_has_history(const struct world *world, size_t account);
 /* The most of the thieves' recipients, of all accounts, relayed within such a span. */
 uint64_t world_most_within(const struct world *world, int64_t span);
 
