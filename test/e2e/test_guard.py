@@ -104,7 +104,7 @@ def test_unlock_does_not_hand_it_back(site):
     assert {e["state"] for e in site.gatepost.queue() if e["account"]} == {"held"}
     assert site.mail(site.friends[:3]) == 250
     assert site.mail(site.friends[:3], CAFE) == 550
-    assert site.gatepost.events("event=refused .*reason=NETWORK_BARRED")
+    wait_until(lambda: site.gatepost.events("event=refused .*reason=NETWORK_BARRED"), "the line of the log")
     assert site.mail(site.friends[:3], "127.9.8.1") == 250  # another one is only strange
     site.gatepost.ctl("account", "passwd", "alice", stdin="another secret\n")
     client = site.gatepost.client("alice@example.org", "another secret", source=CAFE)
