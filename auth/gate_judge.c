@@ -39,7 +39,10 @@ static void reckon(struct gate_finding *f)
 	                                    f->act.now);
 	struct act rest = without(&f->act, f->count, f->allowed);
 	f->bill = tariff_bill(&rest);
-	f->strangers = rest.past.learned ? rest.past.strangers : 0;
+	/* Without surcharges the classic rule holds: recipients are counted and nothing else.
+	 */
+	bool counts = rest.past.learned && !tariff_is_classic(&books->tariff);
+	f->strangers = counts ? rest.past.strangers : 0;
 	f->weight = f->strangers;
 	if (gate_is_strange(&f->act)) {
 		/* Two: who stays just below all limits must not have a hundred a day. */
