@@ -218,6 +218,11 @@ static enum store_result charge(struct store_txn *txn, const struct gate_rules *
 	}
 	take(f);
 	int64_t dwell = dwell_of(rules, f);
+	if (books->mode == GATE_MODE_OBSERVE && dwell) {
+		f->would = f->would == GATE_WOULD_PASS ? GATE_WOULD_WAIT : f->would;
+		dwell = 0;
+	}
+	struct gate_sight sight = gate_sight_of(f);
 	bool tells = has_news(f, dwell, rules, &news);
 	enum store_result result = gate_books_put(txn, f->act.account, books);
 	if (result == STORE_OK && books->extra.limits.count) {
@@ -233,8 +238,12 @@ static enum store_result charge(struct store_txn *txn, const struct gate_rules *
 	if (result == STORE_OK && tells) {
 		result = put_notice(txn, rules, &f->act, news, limit_of(rules, f));
 	}
+	if (result == STORE_OK) {
+		result = gate_tell(txn, rules, f, sight, result_out);
+	}
 	result_out->dwell = dwell;
 	result_out->price = f->price;
+	result_out->told = result_out->told || tells;
 	return result == STORE_OK ? tell_site(txn, rules, f) : result;
 }
 
@@ -311,8 +320,7 @@ enum gate_verdict gate_message(struct store_txn *txn, const struct gate_rules *r
 {
 	struct gate_finding f;
 	enum gate_verdict verdict = gate_judge(txn, rules, act, &f);
-	result_out->dwell = 0;
-	result_out->price = result_out->strangers = 0;
+	*result_out = (struct gate_result){ .dwell = 0 };
 	if (verdict == GATE_ALLOW || verdict == GATE_HOLD) {
 		return charge(txn, rules, &f, result_out) == STORE_OK ? verdict : GATE_BROKEN;
 	}
@@ -324,6 +332,7 @@ enum gate_verdict gate_trip(struct store_txn *txn, const struct gate_rules *rule
 {
 	struct gate_finding f;
 	gate_judge(txn, rules, act, &f);
+	*result_out = (struct gate_result){ .dwell = 0 };
 	return refuse(txn, rules, &f, result_out);
 }
 
@@ -372,6 +381,7 @@ enum gate_verdict gate_refused(struct store_txn *txn, const struct gate_rules *r
 {
 	struct gate_finding f;
 	enum gate_verdict verdict = gate_judge(txn, rules, act, &f);
+	*result_out = (struct gate_result){ .dwell = 0 };
 	if (verdict == GATE_SUSPENDED || verdict == GATE_UNKNOWN || verdict == GATE_BROKEN) {
 		return verdict;
 	}
@@ -393,6 +403,10 @@ enum gate_verdict gate_refused(struct store_txn *txn, const struct gate_rules *r
 	}
 	budget_take(&f.books.budget, f.price, act->now);
 	tariff_tally_note(&f.books.tally, &f.bill);
-	return gate_books_put(txn, act->account, &f.books) == STORE_OK ? GATE_ALLOW
-	                                                               : GATE_BROKEN;
+	struct gate_sight sight = gate_sight_of(&f);
+	enum store_result result = gate_books_put(txn, act->account, &f.books);
+	if (result == STORE_OK) {
+		result = gate_tell(txn, rules, &f, sight, result_out);
+	}
+	return result == STORE_OK ? GATE_ALLOW : GATE_BROKEN;
 }

@@ -155,6 +155,7 @@ struct config {
 	size_t nscreen_exempt;
 	struct budget_limits limits;
 	enum gate_action action;          /* at the limit; not DEFAULT */
+	enum gate_mode mode;              /* not DEFAULT */
 	struct budget_limits suspend_max; /* of suspensions by budget; one or none */
 	struct span *exempt;              /* canonical accounts or patterns */
 	size_t nexempt;

@@ -44,6 +44,8 @@ enum queue_kind {
 	QUEUE_NOTICE_EXPIRING,  /* held mail will be deleted */
 	QUEUE_NOTICE_DRILL,     /* a sample, with a token that ends nothing; incident 0 */
 	QUEUE_NOTICE_DRILLED,   /* what an answer to it would have done; incident 0 */
+	QUEUE_NOTICE_DIGEST,    /* what a day had to tell; its note says all, incident 0 */
+	QUEUE_NOTICE_OWNER, /* to the owner of the account that its note names; incident 0 */
 	QUEUE_KINDS,
 };
 
@@ -84,8 +86,8 @@ enum store_result queue_update(struct store_txn *txn, const struct queue_entry *
 enum store_result queue_remove(struct store_txn *txn, uint64_t id);
 
 /* State changes by id; NOT_FOUND when there is none, OK when it is so already. A released
- * one, or one that dwells, is due at `now`. One held by an incident and then by hand is held by hand: the incident's
- * end does not release it. */
+ * one, or one that dwells, is due at `now`. One held by an incident and then by hand is held by
+ * hand: the incident's end does not release it. */
 enum store_result queue_hold(struct store_txn *txn, uint64_t id);
 enum store_result queue_release(struct store_txn *txn, uint64_t id, int64_t now);
 /* READY and not due: due at `now`; but what was never tried dwells until its time. */
