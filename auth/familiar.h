@@ -98,9 +98,9 @@ enum store_result familiar_forget(struct store_txn *txn, const struct familiar_r
 
 /* Unlearns the unripe networks, and the contacts that were written to only from unripe ones.
  * With `bar` (the bill holds surcharges) those networks that were used in the last 24 hours
- * stay barred for the account until its secret is newer than `wall`. */
+ * stay barred for the account until its secret is another one. */
 enum store_result familiar_unlearn(struct store_txn *txn, struct span account, bool bar,
-                                   int64_t now, int64_t wall);
+                                   int64_t now);
 
 /* ---- for the admin ---- */
 

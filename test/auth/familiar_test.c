@@ -549,7 +549,7 @@ static void damage(void **state)
 		assert_int_equal(teaches(txn, net(0), 0, 10), STORE_DAMAGED);
 		assert_int_equal(familiar_import(txn, ALICE, contacts(0, 10), 10, now),
 		                 STORE_DAMAGED);
-		assert_int_equal(familiar_unlearn(txn, ALICE, true, now, WALL), STORE_DAMAGED);
+		assert_int_equal(familiar_unlearn(txn, ALICE, true, now), STORE_DAMAGED);
 		assert_int_equal(familiar_forget(txn, &rules, ALICE, now), STORE_DAMAGED);
 		assert_int_equal(familiar_show(txn, &rules, ALICE, now, &view),
 		                 i ? STORE_DAMAGED : STORE_OK);
