@@ -109,11 +109,10 @@ static enum store_result count_strangers(struct store_txn *txn,
 	return STORE_OK;
 }
 
+/* A list is one of them: its members are paid for as such, wherever the mail comes from. */
 static uint32_t count_known(const struct act *act, uint32_t strangers)
 {
-	uint64_t all = (uint64_t)act->recipients + act->members;
-	uint64_t known = all > strangers ? all - strangers : 0;
-	return known < UINT32_MAX ? (uint32_t)known : UINT32_MAX;
+	return act->recipients > strangers ? act->recipients - strangers : 0;
 }
 
 /* How many known recipients may still be written to from there today. */
