@@ -345,7 +345,7 @@ int64_t tariff_dwell(const struct tariff_dwell *rules, const struct act *act, ui
 	bool at_home = past->network == ACT_NETWORK_RIPE && past->strangers == 0;
 	bool strange = past->network == ACT_NETWORK_STRANGE && past->strangers > 0;
 	int64_t most = strange ? rules->strange : rules->most;
-	if (rules->from >= 100 || surcharge == 0 || at_home || most <= 0) {
+	if (rules->from >= 100 || surcharge == 0 || at_home || most <= 0 || !past->learned) {
 		return 0;
 	}
 	uint32_t from = (uint32_t)(((uint64_t)tokens * rules->from + 99) / 100);

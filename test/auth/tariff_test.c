@@ -503,7 +503,9 @@ static void a_higher_bill_never_waits_less(void **state)
 		                                     ACT_NETWORK_STRANGE };
 	for (size_t n = 0; n < COUNT(networks) * COUNT(from) * COUNT(tokens); n++) {
 		const struct act act = {
-			.past = { .strangers = 1, .network = networks[n % COUNT(networks)] },
+			.past = { .learned = true,
+			          .strangers = 1,
+			          .network = networks[n % COUNT(networks)] },
 		};
 		const struct tariff_dwell rules = { from[n / COUNT(networks) % COUNT(from)],
 			                            half.most, half.strange };
@@ -519,10 +521,15 @@ static void a_higher_bill_never_waits_less(void **state)
 		}
 		assert_int_equal(last, rules.from < 100 ? most : 0);
 	}
-	/* Turned off. */
+	/* Turned off; and without a history, whatever lists have cost. */
 	const struct tariff_dwell off = { 50, 0, 0 };
-	const struct act act = { .past = { .strangers = 1, .network = ACT_NETWORK_STRANGE } };
+	struct act act = {
+		.past = { .learned = true, .strangers = 1, .network = ACT_NETWORK_STRANGE },
+	};
 	assert_int_equal(tariff_dwell(&off, &act, 500, 500, 1), 0);
+	assert_int_equal(tariff_dwell(&half, &act, 500, 500, 1), half.strange);
+	act.past.learned = false;
+	assert_int_equal(tariff_dwell(&half, &act, 500, 500, 1), 0);
 }
 
 /* ---- the tally ---- */
