@@ -198,6 +198,12 @@ static void classic_counts_recipients_only(void **state)
 	}
 	struct tariff_bill all = bill_of(UINT32_MAX);
 	assert_int_equal(tariff_price(&classic, &all), UINT32_MAX);
+	assert_true(tariff_is_classic(&classic));
+	for (enum tariff_row row = TARIFF_RECIPIENT + 1; row < TARIFF_ROWS; row++) {
+		struct tariff other = classic;
+		other.price[row] = 1;
+		assert_false(tariff_is_classic(&other));
+	}
 	assert_int_equal(tariff_surcharge(&classic, &all), 0);
 }
 
