@@ -202,6 +202,16 @@ enum store_result familiar_look(struct store_txn *txn, const struct familiar_rul
 	return STORE_OK;
 }
 
+bool familiar_is_own(const struct act *act, const struct history_head *head)
+{
+	bool own = act->past.network == ACT_NETWORK_RIPE || act->origin.shared;
+	for (size_t i = 0; i < HISTORY_NETWORKS && !own; i++) {
+		const struct history_network *network = &head->network[i];
+		own = network->digest == act->origin.network && network->ripe;
+	}
+	return own;
+}
+
 /* ---- noting ---- */
 
 static bool note_known(struct history_network *network, const struct act *act)

@@ -67,6 +67,9 @@ uint64_t familiar_as(const struct secret_key *key, uint32_t number);
 enum store_result familiar_look(struct store_txn *txn, const struct familiar_rules *rules,
                                 int64_t changed_wall, struct act *act,
                                 struct history_head *head_out);
+/* Is its network declared, or familiar to this very account? One that is shared because others
+ * use it may not be. Of an act that familiar_look has filled in. */
+bool familiar_is_own(const struct act *act, const struct history_head *head);
 /* In the commit that takes the act (never for one that is refused, but for the one that
  * suspends): its network was used, and so many known recipients written to. Writes only where
  * a bit changes, for a ripe network nothing. */

@@ -26,17 +26,22 @@ static struct act without(const struct act *act, uint32_t count, uint32_t allowe
 }
 
 /* A ticket is for who has asked for it, not for a thief who finds it open: it is good from
- * networks that are not strange. How many recipients there may be in a message is said by their
- * number alone: if that fits, it is never dearer than the whole of an empty budget. */
+ * networks that are declared, or the account's own. */
+static bool may_use_ticket(const struct gate_finding *f)
+{
+	return !f->books.exempt && (!f->act.past.learned || familiar_is_own(&f->act, &f->head));
+}
+
+/* How many recipients there may be in a message is said by their number alone: if that fits, it
+ * is never dearer than the whole of an empty budget. */
 static void reckon(struct gate_finding *f)
 {
 	const struct gate_books *books = &f->books;
 	uint64_t count = (uint64_t)f->act.recipients + f->act.members;
 	f->count = count > UINT32_MAX ? UINT32_MAX : (uint32_t)count;
-	f->allowed = books->exempt || gate_is_strange(&f->act)
-	                 ? 0
-	                 : gate_ticket_part(&books->ticket, &books->marks, f->count,
-	                                    f->act.now);
+	f->allowed = may_use_ticket(f)
+	                 ? gate_ticket_part(&books->ticket, &books->marks, f->count, f->act.now)
+	                 : 0;
 	struct act rest = without(&f->act, f->count, f->allowed);
 	f->bill = tariff_bill(&rest);
 	/* Without surcharges the classic rule holds: recipients are counted and nothing else.
