@@ -320,8 +320,10 @@ static void unused_networks(void **state)
 	now += DAY;
 	assert_int_equal(kind(net(5)), ACT_NETWORK_STRANGE);
 	unsigned count = 99;
+	bool any = false;
 	struct store_txn *txn = begin();
-	assert_int_equal(familiar_forget(txn, &rules, ALICE, now), STORE_OK);
+	assert_int_equal(familiar_forget(txn, &rules, ALICE, now, &any), STORE_OK);
+	assert_true(any);
 	assert_int_equal(history_sharers(txn, 5, &count), STORE_OK);
 	assert_int_equal(count, 0);
 	store_abort(txn);
