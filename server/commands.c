@@ -164,9 +164,8 @@ bool command_fail(struct command_call *call, const char *format, ...)
 void command_layout(struct command_call *call, enum command_layout layout, const char *columns)
 {
 	static const char *const names[] = {
-		[COMMAND_TABLE] = "table",
-		[COMMAND_CARD] = "card",
-		[COMMAND_PLAIN] = "plain",
+		[COMMAND_TABLE] = "table", [COMMAND_CARD] = "card", [COMMAND_PLAIN] = "plain",
+		[COMMAND_PROSE] = "prose", [COMMAND_DATA] = "data", [COMMAND_JSON] = "json",
 	};
 	call->emit(call->context,
 	           json_pack("{s:s, s:s}", "layout", names[layout], "columns", columns));

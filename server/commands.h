@@ -35,6 +35,9 @@ enum command_layout {
 	COMMAND_TABLE, /* columns under a header */
 	COMMAND_CARD,  /* key: value */
 	COMMAND_PLAIN, /* values only: for pipes */
+	COMMAND_PROSE, /* the same; with --json they are left out */
+	COMMAND_DATA,  /* for --json only */
+	COMMAND_JSON,  /* as JSON, asked for or not */
 };
 
 /* A file is opened by the caller, who may do so, and comes as a descriptor. */
