@@ -84,8 +84,8 @@ enum store_result queue_update(struct store_txn *txn, const struct queue_entry *
 enum store_result queue_remove(struct store_txn *txn, uint64_t id);
 
 /* State changes by id; NOT_FOUND when there is none, OK when it is so already. A released
- * one, or one that dwells, is due at `now`. One held by an incident and then by hand is held by hand: the incident's
- * end does not release it. */
+ * one, or one that dwells, is due at `now`. One held by an incident and then by hand is held by
+ * hand: the incident's end does not release it. */
 enum store_result queue_hold(struct store_txn *txn, uint64_t id);
 enum store_result queue_release(struct store_txn *txn, uint64_t id, int64_t now);
 /* READY and not due: due at `now`; but what was never tried dwells until its time. */
@@ -164,6 +164,11 @@ struct queue_due_walk {
 void queue_due_begin(struct queue_due_walk *walk, struct store_txn *txn);
 bool queue_due_next(struct queue_due_walk *walk, struct queue_due *due_out);
 void queue_due_end(struct queue_due_walk *walk);
+
+/* Does it wait although nothing was tried, for the guard's sake? */
+bool queue_dwells(const struct queue_entry *entry, int64_t now);
+/* How many do. */
+enum store_result queue_count_dwelling(struct store_txn *txn, int64_t now, uint64_t *count_out);
 
 /* ---- lists ---- */
 
