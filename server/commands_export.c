@@ -22,6 +22,7 @@ struct export
 	struct span account;
 	int64_t ahead; /* ms from T to the wall clock */
 	json_t *rows;
+	size_t sent;
 };
 
 static void add(struct export *e, const char *record, json_t *row)
@@ -41,6 +42,7 @@ static void send_rows(struct export *e)
 	for (size_t i = 0; i < json_array_size(e->rows); i++) {
 		e->call->emit(e->call->context, json_incref(json_array_get(e->rows, i)));
 	}
+	e->sent += json_array_size(e->rows);
 	json_array_clear(e->rows);
 }
 
@@ -87,25 +89,17 @@ static json_t *own_action(struct span packed)
 	return json_string(name ? name : "");
 }
 
-/* False when there is none. */
-static bool add_account(struct export *e, struct store_txn *txn)
+static void add_account(struct export *e, const struct account *account)
 {
-	struct account account;
-	enum store_result result = account_get(txn, e->account, &account);
-	if (result != STORE_OK) {
-		add(e, "account", NULL);
-		return result != STORE_NOT_FOUND;
-	}
-	json_t *prices = command_prices_text(account.tariff);
+	json_t *prices = command_prices_text(account->tariff);
 	add(e, "account",
 	    json_pack("{s:o, s:b, s:o, s:o, s:o, s:o, s:o, s:o}", "account",
-	              command_text(e->account), "own_password", account.secret.len > 0,
-	              "created", command_time(account.created_wall), "password_changed",
-	              command_time(account.changed_wall), "limits", own_limits(account.limits),
-	              "action", own_action(account.action), "prices",
-	              prices ? prices : json_string(""), "ticket",
-	              own_ticket(e, account.ticket)));
-	return true;
+	              command_text(e->account), "own_password", account->secret.len > 0,
+	              "created", command_time(account->created_wall), "password_changed",
+	              command_time(account->changed_wall), "limits",
+	              own_limits(account->limits), "action", own_action(account->action),
+	              "prices", prices ? prices : json_string(""), "ticket",
+	              own_ticket(e, account->ticket)));
 }
 
 /* ---- the ledger ---- */
@@ -445,23 +439,29 @@ static bool add_some_entries(struct export *e, uint64_t *after)
 
 /* ---- all of it ---- */
 
+/* Of an account that was deleted there are incidents, journal and queue. */
 static bool add_rows(struct export *e)
 {
+	struct account account;
 	struct store_txn *txn = command_read(e->call);
 	if (!txn) {
 		return false;
 	}
-	bool exists = add_account(e, txn);
-	add_ledger(e, txn);
-	add_history(e, txn);
-	add_aliases(e, txn);
-	add_apppasses(e, txn);
+	enum store_result result = account_get(txn, e->account, &account);
+	if (result == STORE_OK) {
+		add_account(e, &account);
+	} else if (result == STORE_DAMAGED) {
+		add(e, "account", NULL);
+	}
+	if (result != STORE_NOT_FOUND) {
+		add_ledger(e, txn);
+		add_history(e, txn);
+		add_aliases(e, txn);
+		add_apppasses(e, txn);
+	}
 	add_incidents(e, txn);
 	bool good = store_txn_result(txn) == STORE_OK;
 	store_abort(txn);
-	if (!exists) {
-		return command_fail(e->call, "%.*s: no such account", SPAN_ARG(e->account));
-	}
 	return good || command_fail(e->call, "the store failed");
 }
 
@@ -489,6 +489,9 @@ static bool export(struct command_call *call, struct span name)
 		}
 	}
 	json_decref(e.rows);
+	if (good && !call->error.text[0] && !e.sent) {
+		return command_fail(call, "%.*s: nothing is stored about it", SPAN_ARG(name));
+	}
 	return good && !call->error.text[0];
 }
 

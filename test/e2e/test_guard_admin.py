@@ -96,7 +96,6 @@ def test_what_waits_is_seen(site):
 def test_a_deferred_one_does_not_wait(site):
     """Nor one that is held."""
     site.sink.stop()
-    site.gatepost.ctl("clock", "1")
     assert site.mail(site.friends[:1]) == 250
     wait_until(lambda: site.gatepost.queue()[0]["attempts"] > 0 or site.gatepost.status()["smarthost"] == "down", "a try")
     assert site.gatepost.status()["waiting"] == 0
@@ -172,7 +171,15 @@ def test_export_holds_everything(site):
     others = site.gatepost.ctl("account", "export", "carol", rows=True)
     assert ALICE not in str(others) and {row["record"] for row in others} >= {"account", "history", "journal"}
     nobody = site.gatepost.ctl("account", "export", "nobody", check=False)
-    assert nobody.returncode == 1 and "no such account" in nobody.stderr and not nobody.stdout
+    assert nobody.returncode == 1 and "nothing is stored" in nobody.stderr and not nobody.stdout
+
+
+def test_export_of_a_deleted_account(site):
+    """What outlives it: incidents, journal, queued mail."""
+    site.steal()
+    site.gatepost.ctl("account", "delete", "alice")
+    rows = site.gatepost.ctl("account", "export", "alice", rows=True)
+    assert {row["record"] for row in rows} == {"incident", "journal", "queued"}
 
 
 def test_export_without_the_daemon(site):
