@@ -76,7 +76,7 @@ size_t gate_broken_limit(const struct budget *budget, const struct budget_limits
 	return i < limits->count ? i : 0;
 }
 
-/* Would all limits be kept but for what anybody can bring about by mail? Then it is no theft,
+/* Would all limits be kept but for surcharges, and the members of lists? Then it is no theft,
  * unless it comes from where a thief might be. */
 static bool is_provoked(const struct gate_finding *f)
 {
@@ -86,8 +86,8 @@ static bool is_provoked(const struct gate_finding *f)
 		tariff_add(&sum, &f->bill);
 		uint64_t all = (uint64_t)budget_spent(&books->budget.ring[i], f->act.now) +
 		               f->price;
-		uint32_t provoked = tariff_provoked(&books->tariff, &sum);
-		uint64_t own = all > provoked ? all - provoked : 0;
+		uint32_t forgiven = tariff_forgiven(&books->tariff, &sum);
+		uint64_t own = all > forgiven ? all - forgiven : 0;
 		if (tariff_is_strange(&books->tariff, &sum) ||
 		    own > books->limits.limit[i].tokens) {
 			return false;

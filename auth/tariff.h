@@ -62,9 +62,9 @@ struct tariff_bill tariff_bill(const struct act *act);
 uint32_t tariff_price(const struct tariff *tariff, const struct tariff_bill *bill);
 /* Without the recipients themselves, and the members of lists, who are some. */
 uint32_t tariff_surcharge(const struct tariff *tariff, const struct tariff_bill *bill);
-/* The part of it that anybody could provoke by mail (refused, trap, members of lists, and those
- * of them that may be strangers, from a network that is none): it never suspends alone. */
-uint32_t tariff_provoked(const struct tariff *tariff, const struct tariff_bill *bill);
+/* The part of it that suspends nobody whose mail is all from where he always is: what anybody
+ * could bring about (refused, traps, members of lists), and that he writes to strangers. */
+uint32_t tariff_forgiven(const struct tariff *tariff, const struct tariff_bill *bill);
 /* Is there a price in it that only a strange network has? */
 bool tariff_is_strange(const struct tariff *tariff, const struct tariff_bill *bill);
 void tariff_add(struct tariff_bill *sum, const struct tariff_bill *bill); /* saturates */

@@ -353,6 +353,16 @@ static uint64_t recipients_spent(const struct reading *in)
 	return in->spent > before ? in->spent - before : 0;
 }
 
+/* The same without the members of lists, who have a line of their own. */
+static uint64_t recipients_alone(const struct reading *in)
+{
+	const struct bill *bill = &in->bill;
+	uint64_t spent = recipients_spent(in);
+	uint64_t members = (uint64_t)bill->lines.count[TARIFF_MEMBER] *
+	                   bill->tariff.price[TARIFF_MEMBER];
+	return spent > members ? spent - members : 0;
+}
+
 static struct span write_gone(struct reading *in)
 {
 	uint64_t spent = recipients_spent(in);
@@ -493,7 +503,7 @@ static void write_words(struct reading *in)
 	struct notice_facts *facts = in->facts;
 	facts->bill = in->bill;
 	facts->held = in->held;
-	facts->nlines = bill_lines(&in->bill, recipients_spent(in), facts->line);
+	facts->nlines = bill_lines(&in->bill, recipients_alone(in), facts->line);
 	for (size_t i = 0; i < COUNT(words); i++) {
 		notice_facts_add(facts, words[i].name, words[i].write(in));
 	}
