@@ -458,7 +458,8 @@ static const char *const line_names[TARIFF_ROWS] = {
 static void add_lines(struct reading *in)
 {
 	struct notice_facts *facts = in->facts;
-	bool any = surcharge_of(&in->bill) > 0;
+	bool any = facts->nlines > 1 ||
+	           (facts->nlines == 1 && facts->line[0].row != TARIFF_RECIPIENT);
 	for (size_t i = 0; i < TARIFF_ROWS; i++) {
 		struct buf text = { .cap = TEXT_MAX };
 		if (any && i < facts->nlines) {
