@@ -131,6 +131,26 @@ static const struct budget_limit *limit_of(const struct gate_rules *rules,
 	                                          : f->books.limits.limit;
 }
 
+/* ---- the limit that it goes beyond: the first that is broken ---- */
+
+/* `number_out`: of it among those of its kind. */
+static struct gate_beyond find_beyond(const struct gate_rules *rules,
+                                      const struct gate_finding *f, size_t *number_out)
+{
+	const struct gate_books *books = &f->books;
+	bool strangers = f->reason == GATE_REASON_STRANGERS;
+	const struct budget *budget = strangers ? &books->strangers : &books->budget;
+	const struct budget_limits *limits = strangers ? &rules->stranger_limits
+	                                               : &books->limits;
+	uint32_t asked = strangers ? f->weight : f->price;
+	size_t i = gate_broken_limit(budget, limits, asked, f->act.now);
+	*number_out = i;
+	return (struct gate_beyond){ .limit = limits->limit[i],
+		                     .strangers = strangers,
+		                     .spent = budget_spent(&budget->ring[i], f->act.now),
+		                     .asked = asked };
+}
+
 /* ---- charging ---- */
 
 static void note(struct gate_books *books, const struct act *act)
@@ -191,8 +211,18 @@ static enum store_result charge(struct store_txn *txn, const struct gate_rules *
 {
 	struct gate_books *books = &f->books;
 	enum gate_news news;
+	size_t number;
+	result_out->strangers = f->weight;
+	if (f->verdict == GATE_HOLD) {
+		result_out->beyond = find_beyond(rules, f, &number);
+	}
 	take(f);
 	int64_t dwell = dwell_of(rules, f);
+	if (books->mode == GATE_MODE_OBSERVE && dwell) {
+		f->would = f->would == GATE_WOULD_PASS ? GATE_WOULD_WAIT : f->would;
+		dwell = 0;
+	}
+	struct gate_sight sight = gate_sight_of(f);
 	bool tells = has_news(f, dwell, rules, &news);
 	enum store_result result = gate_books_put(txn, f->act.account, books);
 	if (result == STORE_OK && books->extra.limits.count) {
@@ -208,29 +238,31 @@ static enum store_result charge(struct store_txn *txn, const struct gate_rules *
 	if (result == STORE_OK && tells) {
 		result = put_notice(txn, rules, &f->act, news, limit_of(rules, f));
 	}
+	if (result == STORE_OK) {
+		result = gate_tell(txn, rules, f, sight, result_out);
+	}
 	result_out->dwell = dwell;
+	result_out->price = f->price;
+	result_out->told = result_out->told || tells;
 	return result == STORE_OK ? tell_site(txn, rules, f) : result;
 }
 
 /* ---- refusing ---- */
 
-/* The limit that is broken first goes on the bill, and what was charged within it. */
+/* With what was charged within that limit. */
 static struct bill make_bill(const struct gate_rules *rules, const struct gate_finding *f)
 {
 	const struct gate_books *books = &f->books;
-	bool strangers = f->reason == GATE_REASON_STRANGERS;
-	const struct budget *budget = strangers ? &books->strangers : &books->budget;
-	const struct budget_limits *limits = strangers ? &rules->stranger_limits
-	                                               : &books->limits;
-	uint32_t asked = strangers ? f->weight : f->price;
-	size_t i = gate_broken_limit(budget, limits, asked, f->act.now);
-	struct bill bill = { .limit = limits->limit[i],
-		             .spent = budget_spent(&budget->ring[i], f->act.now),
-		             .asked = asked,
-		             .strangers = strangers,
+	size_t number;
+	const struct gate_beyond beyond = find_beyond(rules, f, &number);
+	struct bill bill = { .limit = beyond.limit,
+		             .spent = beyond.spent,
+		             .asked = beyond.asked,
+		             .strangers = beyond.strangers,
 		             .tariff = books->tariff,
 		             .facts = books->facts };
-	bill.lines = tariff_tally_sum(&books->tally, strangers ? books->limits.count - 1 : i);
+	bill.lines = tariff_tally_sum(&books->tally,
+	                              beyond.strangers ? books->limits.count - 1 : number);
 	tariff_add(&bill.lines, &f->bill);
 	if (f->act.apppass.len) {
 		memcpy(bill.apppass, f->act.apppass.ptr, f->act.apppass.len);
@@ -288,7 +320,7 @@ enum gate_verdict gate_message(struct store_txn *txn, const struct gate_rules *r
 {
 	struct gate_finding f;
 	enum gate_verdict verdict = gate_judge(txn, rules, act, &f);
-	result_out->dwell = 0;
+	*result_out = (struct gate_result){ .dwell = 0 };
 	if (verdict == GATE_ALLOW || verdict == GATE_HOLD) {
 		return charge(txn, rules, &f, result_out) == STORE_OK ? verdict : GATE_BROKEN;
 	}
@@ -300,6 +332,7 @@ enum gate_verdict gate_trip(struct store_txn *txn, const struct gate_rules *rule
 {
 	struct gate_finding f;
 	gate_judge(txn, rules, act, &f);
+	*result_out = (struct gate_result){ .dwell = 0 };
 	return refuse(txn, rules, &f, result_out);
 }
 
@@ -348,6 +381,7 @@ enum gate_verdict gate_refused(struct store_txn *txn, const struct gate_rules *r
 {
 	struct gate_finding f;
 	enum gate_verdict verdict = gate_judge(txn, rules, act, &f);
+	*result_out = (struct gate_result){ .dwell = 0 };
 	if (verdict == GATE_SUSPENDED || verdict == GATE_UNKNOWN || verdict == GATE_BROKEN) {
 		return verdict;
 	}
@@ -369,6 +403,10 @@ enum gate_verdict gate_refused(struct store_txn *txn, const struct gate_rules *r
 	}
 	budget_take(&f.books.budget, f.price, act->now);
 	tariff_tally_note(&f.books.tally, &f.bill);
-	return gate_books_put(txn, act->account, &f.books) == STORE_OK ? GATE_ALLOW
-	                                                               : GATE_BROKEN;
+	struct gate_sight sight = gate_sight_of(&f);
+	enum store_result result = gate_books_put(txn, act->account, &f.books);
+	if (result == STORE_OK) {
+		result = gate_tell(txn, rules, &f, sight, result_out);
+	}
+	return result == STORE_OK ? GATE_ALLOW : GATE_BROKEN;
 }

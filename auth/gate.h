@@ -25,6 +25,39 @@ enum gate_action {
 	GATE_ACTION_DEFAULT, /* of a device or an account: as any other */
 };
 
+/* Whether what is judged is done, too. */
+enum gate_mode {
+	GATE_MODE_ENFORCE,
+	/* It is only told: nothing is refused, kept, delayed, and nobody suspended, until
+	 * GATE_CEILING times the limits are used. */
+	GATE_MODE_OBSERVE,
+	GATE_MODE_DEFAULT, /* of an account: as any other */
+};
+
+#define GATE_CEILING 4u
+
+/* Of an account; DEFAULT: it has none. */
+struct gate_stance {
+	enum gate_mode mode;
+	int64_t until; /* T when it is over; 0: never */
+};
+
+/* What would have become of the message of an account that is observed; the worst last. */
+enum gate_would {
+	GATE_WOULD_PASS, /* it would have been sent */
+	GATE_WOULD_WAIT, /* so, but later */
+	GATE_WOULD_DEFER,
+	GATE_WOULD_HOLD,
+	GATE_WOULD_FULL,
+	GATE_WOULD_SPENT,
+	GATE_WOULD_NEVER,
+	GATE_WOULD_BARRED,
+	GATE_WOULD_SUSPEND,
+	GATE_WOULDS,
+};
+
+const char *gate_would_word(enum gate_would would); /* for the log: "suspend" */
+
 /* What the gate itself tells the postmasters: of an account, or of the site, once a day. */
 enum gate_news {
 	GATE_NEWS_HELD,      /* what goes beyond its limit is kept here */
@@ -60,6 +93,7 @@ struct gate_ticket {
 struct gate_rules {
 	struct budget_limits limits; /* where an account has none of its own */
 	enum gate_action action;     /* the same; not DEFAULT */
+	enum gate_mode mode;         /* the same; not DEFAULT */
 	/* Most suspensions by budget, over all accounts: beyond them such accounts are held.
 	 * One limit, or none. */
 	struct budget_limits suspend_max;
@@ -92,10 +126,24 @@ enum gate_verdict {
 	GATE_BROKEN,    /* account or ledger can not be read: 451 */
 };
 
+/* A limit that an act goes beyond. */
+struct gate_beyond {
+	struct budget_limit limit;
+	bool strangers; /* it is one of strangers, not of tokens */
+	uint32_t spent; /* of it, before */
+	uint32_t asked;
+};
+
 /* What comes with a verdict. */
 struct gate_result {
 	struct suspend_result suspended; /* TRIPPED */
 	int64_t dwell;                   /* ALLOW: ms to wait in the queue; 0: at once */
+	uint32_t price;                  /* ALLOW, HOLD: tokens that were charged; */
+	uint32_t strangers;              /* what it would take of the windows for strangers */
+	struct gate_beyond beyond;       /* HOLD */
+	enum gate_would would; /* what is to be logged of an account that is observed, at most
+	                          one an hour unless it gets worse; PASS: nothing */
+	bool told;             /* a notice was queued */
 };
 
 /* Does `name` match `pattern`: ASCII case-blind, `*` stands for any run of characters. Linear,
@@ -150,6 +198,13 @@ enum store_result gate_limit(struct store_txn *txn, struct span account,
 /* Sets what happens at its limit; DEFAULT gives back what is configured. */
 enum store_result gate_set_action(struct store_txn *txn, struct span account,
                                   enum gate_action action);
+/* Sets whether it is only observed, and until when; DEFAULT gives back what is configured. */
+enum store_result gate_set_mode(struct store_txn *txn, struct span account,
+                                const struct gate_stance *stance);
+/* Sets where its owner is warned; empty: nowhere. The caller has seen to it that this is not
+ * the account itself. */
+enum store_result gate_set_recovery(struct store_txn *txn, struct span account,
+                                    struct span address);
 /* Sets its own prices: those that are not as in tariff_unset; when all are, the configured ones
  * are back. */
 enum store_result gate_set_prices(struct store_txn *txn, struct span account,
@@ -165,13 +220,19 @@ struct gate_view {
 	bool exempt;
 	const struct gate_device *device; /* of the rules; NULL: it is none */
 	enum gate_action action;
-	struct gate_ticket ticket; /* into the map */
+	enum gate_mode mode;       /* not DEFAULT */
+	bool own_mode;             /* it is the account's */
+	int64_t mode_until;        /* T; 0: for good */
+	struct span recovery;      /* into the map; empty: none */
+	struct gate_ticket ticket; /* the same */
 	uint32_t ticket_used;
 	uint32_t spent[BUDGET_LIMITS_MAX];
 	uint64_t incident; /* by which it is suspended; 0 = good */
 };
 enum gate_verdict gate_show(struct store_txn *txn, const struct gate_rules *rules,
                             struct span account, int64_t now, struct gate_view *view_out);
+/* How many accounts are observed by a mode of their own. */
+size_t gate_count_observed(struct store_txn *txn, int64_t now);
 /* What an app password has spent of each of its own limits; false when that can not be read. */
 bool gate_show_apppass(struct store_txn *txn, struct span account,
                        const struct apppass *apppass, int64_t now,

@@ -10,11 +10,13 @@ static bool can_be_read(struct store_txn *txn, struct span account)
 	struct standing standing;
 	struct facts facts;
 	struct gate_marks marks;
+	struct gate_watch watch;
 	struct tariff_tally tally;
 	bool can = read && ledger_get(read, account, &ledger) == STORE_OK &&
 	           standing_unpack(ledger.standing, &standing) &&
 	           facts_unpack(ledger.facts, &facts) &&
 	           gate_marks_unpack(ledger.marks, &marks) &&
+	           gate_watch_unpack(ledger.watch, &watch) &&
 	           tariff_tally_unpack(ledger.tally, &tally);
 	store_abort(read);
 	return can;
@@ -100,6 +102,31 @@ enum store_result gate_set_action(struct store_txn *txn, struct span account,
 	return put_field(txn, account, &row, &row.action, &packed);
 }
 
+enum store_result gate_set_mode(struct store_txn *txn, struct span account,
+                                const struct gate_stance *stance)
+{
+	struct account row;
+	struct buf packed = { .cap = GATE_WATCH_MAX };
+	enum store_result result = account_get(txn, account, &row);
+	if (result != STORE_OK) {
+		return result;
+	}
+	gate_stance_pack(stance, &packed);
+	return put_field(txn, account, &row, &row.mode, &packed);
+}
+
+enum store_result gate_set_recovery(struct store_txn *txn, struct span account,
+                                    struct span address)
+{
+	struct account row;
+	enum store_result result = account_get(txn, account, &row);
+	if (result != STORE_OK) {
+		return result;
+	}
+	row.recovery = address;
+	return account_put(txn, account, &row);
+}
+
 enum store_result gate_set_prices(struct store_txn *txn, struct span account,
                                   const struct tariff *prices)
 {
@@ -131,16 +158,24 @@ enum gate_verdict gate_show(struct store_txn *txn, const struct gate_rules *rule
                             struct span account, int64_t now, struct gate_view *view_out)
 {
 	struct gate_books books;
+	struct account row;
 	enum gate_verdict verdict = gate_books_read(txn, rules, account, now, &books);
 	if (verdict != GATE_ALLOW) {
 		return verdict;
 	}
+	bool own_mode = gate_stance_mode(&books.stance, now) != GATE_MODE_DEFAULT;
+	row.recovery = SPAN_NONE;
+	account_get(txn, account, &row); /* it was read a moment ago */
 	*view_out = (struct gate_view){
 		.limits = books.limits,
 		.own_limits = books.own_limits,
 		.exempt = books.exempt,
 		.device = books.device,
 		.action = books.action,
+		.mode = books.mode,
+		.own_mode = own_mode,
+		.mode_until = own_mode ? books.stance.until : 0,
+		.recovery = row.recovery,
 		.ticket = books.ticket,
 		.ticket_used = gate_ticket_used(&books.ticket, &books.marks),
 		.incident = books.standing.state == STANDING_SUSPENDED ? books.standing.incident
@@ -150,6 +185,22 @@ enum gate_verdict gate_show(struct store_txn *txn, const struct gate_rules *rule
 		view_out->spent[i] = budget_spent(&books.budget.ring[i], now);
 	}
 	return verdict;
+}
+
+size_t gate_count_observed(struct store_txn *txn, int64_t now)
+{
+	struct account_walk walk;
+	struct account account;
+	struct gate_stance stance;
+	struct span name;
+	size_t n = 0;
+	account_walk_begin(&walk, txn);
+	while (account_walk_next(&walk, &name, &account)) {
+		n += gate_stance_unpack(account.mode, &stance) &&
+		     gate_stance_mode(&stance, now) == GATE_MODE_OBSERVE;
+	}
+	account_walk_end(&walk);
+	return n;
 }
 
 bool gate_show_apppass(struct store_txn *txn, struct span account,

@@ -79,6 +79,18 @@ static bool read_action(const struct gate_rules *rules, const struct account *ac
 	return unpack_ok(&in) && own <= GATE_ACTION_DEFAULT;
 }
 
+/* Its own, else the site's. */
+static bool read_mode(const struct gate_rules *rules, const struct account *account,
+                      int64_t now, struct gate_books *books)
+{
+	if (!gate_stance_unpack(account->mode, &books->stance)) {
+		return false;
+	}
+	enum gate_mode own = gate_stance_mode(&books->stance, now);
+	books->mode = own == GATE_MODE_DEFAULT ? rules->mode : own;
+	return true;
+}
+
 static bool read_ledger(struct store_txn *txn, struct span name, struct gate_books *books)
 {
 	struct ledger *ledger = &books->ledger;
@@ -87,6 +99,7 @@ static bool read_ledger(struct store_txn *txn, struct span name, struct gate_boo
 	       standing_unpack(ledger->standing, &books->standing) &&
 	       facts_unpack(ledger->facts, &books->facts) &&
 	       gate_marks_unpack(ledger->marks, &books->marks) &&
+	       gate_watch_unpack(ledger->watch, &books->watch) &&
 	       tariff_tally_unpack(ledger->tally, &books->tally) &&
 	       budget_unpack(ledger->strangers, &books->strangers);
 }
@@ -111,7 +124,8 @@ enum gate_verdict gate_books_read(struct store_txn *txn, const struct gate_rules
 	books->extra.limits.count = 0;
 	books->device = find_device(rules, name);
 	if (result != STORE_OK || !read_limits(rules, &account, books) ||
-	    !read_action(rules, &account, books) || !read_tariff(rules, &account, books) ||
+	    !read_action(rules, &account, books) || !read_mode(rules, &account, now, books) ||
+	    !read_tariff(rules, &account, books) ||
 	    !gate_ticket_unpack(account.ticket, &books->ticket) ||
 	    !read_ledger(txn, name, books)) {
 		return GATE_BROKEN;
@@ -196,12 +210,14 @@ enum store_result gate_books_put(struct store_txn *txn, struct span account,
 		{ &ledger->facts, { .cap = GATE_FACTS_MAX } },
 		{ &ledger->tally, { .cap = GATE_TALLY_MAX } },
 		{ &ledger->strangers, { .cap = GATE_BUDGET_MAX } },
+		{ &ledger->watch, { .cap = GATE_WATCH_MAX } },
 	};
 	budget_pack(&books->budget, &fields[0].packed);
 	gate_marks_pack(&books->marks, &fields[1].packed);
 	facts_pack(&books->facts, &fields[2].packed);
 	tariff_tally_pack(&books->tally, &fields[3].packed);
 	budget_pack(&books->strangers, &fields[4].packed);
+	gate_watch_pack(&books->watch, &fields[5].packed);
 	return put_fields(txn, account, ledger, fields, COUNT(fields));
 }
 

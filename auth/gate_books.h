@@ -1,19 +1,21 @@
 /*
  * The gate's insides, for the files that are the gate: gate_books.c (what is kept about an
  * account, as read, and put back), gate_site.c (the same of the whole site), gate_judge.c (the
- * verdict), gate.c (what follows from it) and gate_admin.c (what the admin does). Nobody else
- * includes this.
+ * verdict), gate.c (what follows from it), gate_tell.c (what is told of what did not) and
+ * gate_admin.c (what the admin does). Nobody else includes this.
  */
 #ifndef GATEPOST_AUTH_GATE_BOOKS_H
 #define GATEPOST_AUTH_GATE_BOOKS_H
 
 #include "auth/gate_limit.h"
+#include "auth/gate_watch.h"
 
 #define GATE_BUDGET_MAX 4096 /* four full rings are less than half of it */
 #define GATE_FACTS_MAX  1024 /* all places full: about two thirds */
 #define GATE_MARKS_MAX  128
 #define GATE_TALLY_MAX  1024
 #define GATE_TICKET_MAX 512
+#define GATE_WATCH_MAX  64
 
 /* What an app password has beside its account's budget. */
 struct gate_extra {
@@ -29,8 +31,11 @@ struct gate_books {
 	bool exempt;
 	const struct gate_device *device; /* NULL: it is none */
 	enum gate_action action;          /* not DEFAULT */
-	struct gate_ticket ticket;        /* into the map */
+	struct gate_stance stance;
+	enum gate_mode mode;       /* of both, at this time; not DEFAULT */
+	struct gate_ticket ticket; /* into the map */
 	struct gate_marks marks;
+	struct gate_watch watch;
 	int64_t changed_wall; /* of its secret */
 	struct tariff tariff;
 	struct tariff_tally tally; /* fitted to `limits`, without plain recipients */
@@ -113,13 +118,14 @@ struct gate_finding {
 	enum gate_course course;
 	enum gate_reason reason;
 	enum gate_verdict verdict;
+	enum gate_would would; /* ALLOW, and the account is observed: what it would have been */
 };
 
 /* Reads only. */
 enum gate_verdict gate_judge(struct store_txn *txn, const struct gate_rules *rules,
                              const struct act *act, struct gate_finding *f);
 /* `f` has another bill and price, of what an act that was taken costs beyond that: TRIPPED, or
- * ALLOW. Pure. */
+ * ALLOW (and perhaps what it would have been). Pure. */
 enum gate_verdict gate_judge_charge(const struct gate_rules *rules, struct gate_finding *f);
 /* Is it from a network that is strange to an account which has a history? */
 static inline bool gate_is_strange(const struct act *act)
@@ -129,5 +135,20 @@ static inline bool gate_is_strange(const struct act *act)
 /* The limit, of `limits`, that `price` more tokens break first; 0 when none does. */
 size_t gate_broken_limit(const struct budget *budget, const struct budget_limits *limits,
                          uint32_t price, int64_t now);
+
+/* ---- gate_tell.c: what is told and changes nothing ---- */
+
+/* What there is to tell of a message that was charged. */
+struct gate_sight {
+	bool would; /* what would have become of it */
+	bool near;  /* its account has come near a limit */
+};
+
+/* Noted in the books, before they are put back. */
+struct gate_sight gate_sight_of(struct gate_finding *f);
+/* Behind that: the journal, the day's digest, the owner. */
+enum store_result gate_tell(struct store_txn *txn, const struct gate_rules *rules,
+                            const struct gate_finding *f, struct gate_sight sight,
+                            struct gate_result *result_out);
 
 #endif

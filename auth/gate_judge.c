@@ -39,7 +39,10 @@ static void reckon(struct gate_finding *f)
 	                                    f->act.now);
 	struct act rest = without(&f->act, f->count, f->allowed);
 	f->bill = tariff_bill(&rest);
-	f->strangers = rest.past.learned ? rest.past.strangers : 0;
+	/* Without surcharges the classic rule holds: recipients are counted and nothing else.
+	 */
+	bool counts = rest.past.learned && !tariff_is_classic(&books->tariff);
+	f->strangers = counts ? rest.past.strangers : 0;
 	f->weight = f->strangers;
 	if (gate_is_strange(&f->act)) {
 		/* Two: who stays just below all limits must not have a hundred a day. */
@@ -165,12 +168,67 @@ static bool look_around(struct store_txn *txn, const struct gate_rules *rules,
 	return true;
 }
 
+/* ---- observing ---- */
+
+static bool is_below_ceiling(const struct budget *budget, const struct budget_limits *limits,
+                             uint32_t price, int64_t now)
+{
+	struct budget_limits high = *limits;
+	for (size_t i = 0; i < high.count; i++) {
+		high.limit[i].tokens *= GATE_CEILING;
+	}
+	return budget_ask(budget, &high, price, now) == BUDGET_FITS;
+}
+
+/* Of each limit that could have been in the way: nobody who watches wants to see ten thousand
+ * messages go. */
+static bool look_at_ceiling(struct store_txn *txn, const struct gate_rules *rules,
+                            const struct gate_finding *f, bool *below_out)
+{
+	const struct gate_books *books = &f->books;
+	struct budget_limits site = rules->site_strangers;
+	int64_t now = f->act.now;
+	bool below = true;
+	if (site.count) {
+		site.limit[0].tokens *= GATE_CEILING;
+	}
+	if (!books->exempt && books->limits.count) {
+		uint32_t strange = gate_is_strange(&f->act) ? f->strangers : 0;
+		if (!gate_site_fits(txn, KEY_SITE_STRANGERS, &site, strange, now, &below)) {
+			return false;
+		}
+		below = below &&
+		        is_below_ceiling(&books->budget, &books->limits, f->price, now) &&
+		        is_below_ceiling(&books->strangers, &rules->stranger_limits,
+		                         f->strangers, now);
+	}
+	*below_out = below;
+	return true;
+}
+
+/* The message of an account that is observed goes, whatever the verdict, and that is noted. */
+static enum gate_verdict observe(struct store_txn *txn, const struct gate_rules *rules,
+                                 enum gate_verdict verdict, struct gate_finding *f)
+{
+	bool below = false;
+	enum gate_would would = gate_would_of(verdict);
+	if (f->books.mode != GATE_MODE_OBSERVE || would == GATE_WOULD_PASS) {
+		return verdict;
+	}
+	if (!look_at_ceiling(txn, rules, f, &below)) {
+		return GATE_BROKEN;
+	}
+	f->would = below ? would : GATE_WOULD_PASS;
+	return below ? GATE_ALLOW : verdict;
+}
+
 static bool is_taken(enum gate_verdict verdict)
 {
 	return verdict == GATE_ALLOW || verdict == GATE_HOLD;
 }
 
-/* Both budgets are asked: what could never fit one of them is a mistake, no theft. */
+/* Both budgets are asked: what could never fit one of them is a mistake, no theft. That of an
+ * app password is its owner's own will, and kept while its account is observed. */
 static enum gate_verdict ask(struct store_txn *txn, const struct gate_rules *rules,
                              struct gate_finding *f)
 {
@@ -189,14 +247,20 @@ static enum gate_verdict ask(struct store_txn *txn, const struct gate_rules *rul
 	if (!look_at_strangers(txn, rules, f) || !look_around(txn, rules, f)) {
 		return GATE_BROKEN;
 	}
-	enum gate_verdict verdict = gate_limit_verdict(f->edge, f->course);
-	return part == BUDGET_SPENT && is_taken(verdict) ? GATE_SPENT : verdict;
+	enum gate_verdict verdict = f->act.past.barred ? GATE_BARRED
+	                                               : gate_limit_verdict(f->edge, f->course);
+	verdict = observe(txn, rules, verdict, f);
+	if (part == BUDGET_FITS || !is_taken(verdict)) {
+		return verdict;
+	}
+	return part == BUDGET_SPENT ? GATE_SPENT : GATE_NEVER;
 }
 
 enum gate_verdict gate_judge(struct store_txn *txn, const struct gate_rules *rules,
                              const struct act *act, struct gate_finding *f)
 {
 	f->act = *act;
+	f->would = GATE_WOULD_PASS;
 	f->verdict = gate_books_read_act(txn, rules, act, &f->books);
 	if (f->verdict != GATE_ALLOW) {
 		return f->verdict;
@@ -208,7 +272,8 @@ enum gate_verdict gate_judge(struct store_txn *txn, const struct gate_rules *rul
 	    STORE_OK) {
 		return f->verdict = GATE_BROKEN;
 	}
-	f->verdict = f->act.past.barred ? GATE_BARRED : ask(txn, rules, f);
+	bool barred = f->act.past.barred && f->books.mode != GATE_MODE_OBSERVE;
+	f->verdict = barred ? GATE_BARRED : ask(txn, rules, f);
 	return f->verdict;
 }
 
@@ -216,11 +281,18 @@ enum gate_verdict gate_judge(struct store_txn *txn, const struct gate_rules *rul
  * network is worth a suspension of its own. */
 enum gate_verdict gate_judge_charge(const struct gate_rules *rules, struct gate_finding *f)
 {
-	bool fits = budget_ask(&f->books.budget, &f->books.limits, f->price, f->act.now) ==
-	            BUDGET_FITS;
+	const struct gate_books *books = &f->books;
+	int64_t now = f->act.now;
+	bool fits = budget_ask(&books->budget, &books->limits, f->price, now) == BUDGET_FITS;
+	f->would = GATE_WOULD_PASS;
 	f->reason = GATE_REASON_BUDGET;
 	f->edge = fits ? GATE_EDGE_WITHIN : GATE_EDGE_BEYOND;
-	f->course = course_of(rules, f->books.action);
-	return !fits && f->course == GATE_COURSE_SUSPEND && !is_provoked(f) ? GATE_TRIPPED
-	                                                                    : GATE_ALLOW;
+	f->course = course_of(rules, books->action);
+	if (fits || f->course != GATE_COURSE_SUSPEND || is_provoked(f)) {
+		return GATE_ALLOW;
+	}
+	bool goes = books->mode == GATE_MODE_OBSERVE &&
+	            is_below_ceiling(&books->budget, &books->limits, f->price, now);
+	f->would = goes ? GATE_WOULD_SUSPEND : GATE_WOULD_PASS;
+	return goes ? GATE_ALLOW : GATE_TRIPPED;
 }

@@ -145,6 +145,15 @@ struct tariff tariff_classic(void)
 	return (struct tariff){ .price = { [TARIFF_RECIPIENT] = 1 } };
 }
 
+bool tariff_is_classic(const struct tariff *tariff)
+{
+	bool any = false;
+	for (size_t i = TARIFF_RECIPIENT + 1; i < TARIFF_ROWS; i++) {
+		any = any || tariff->price[i];
+	}
+	return !any;
+}
+
 /* ---- prices as text and as a row ---- */
 
 #define UNSET UINT32_MAX

@@ -41,6 +41,8 @@ const char *tariff_meaning(enum tariff_row row); /* for people: "strangers, writ
 struct tariff tariff_default(void);
 /* All surcharges 0. */
 struct tariff tariff_classic(void);
+/* Are they? */
+bool tariff_is_classic(const struct tariff *tariff);
 
 #define TARIFF_PRICE_MAX 10000u
 

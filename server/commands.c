@@ -12,6 +12,7 @@
 #include "store/account.h"
 #include "store/journal.h"
 
+#define MINUTE        ((int64_t)60 * 1000)
 #define WHAT_IF_WORDS 4000 /* files, mostly */
 
 const struct command commands[] = {
@@ -33,6 +34,12 @@ const struct command commands[] = {
 	{ "account action", "ADDRESS suspend | defer | hold | default",
 	  "what happens at its limit; or as configured", 2, 2, true, false, false,
 	  command_account_action },
+	{ "account mode", "ADDRESS enforce | observe [--for 2h] | default",
+	  "observe: nothing is refused, only told; for a while, or until it is changed", 2, 4,
+	  true, false, false, command_account_mode },
+	{ "account recovery", "ADDRESS OTHER | -",
+	  "where its owner is warned: an address that is not this account's", 2, 2, true, false,
+	  false, command_account_recovery },
 	{ "account prices", "ADDRESS NAME=PRICE... | default",
 	  "prices of its own, as stranger=1; or the configured ones", 2, TARIFF_ROWS, true,
 	  false, false, command_account_prices },
@@ -105,7 +112,9 @@ const struct command commands[] = {
 	  command_relayed },
 	{ "journal", "[--since TIME]", "all mail that was accepted: when, whose, to how many",
 	  0, 2, false, false, COMMAND_FILE_NONE, command_journal },
-	{ "what-if", "[--limits 500/30m,2000/24h] [--all] [--once] [LOG...]",
+	{ "what-if",
+	  "[--limits 500/30m,2000/24h] [--price stranger=5 ...] [--classic] [--history] "
+	  "[--all] [--once] [LOG...]",
 	  "who would have been locked by past mail, and the limits that lock nobody", 0,
 	  WHAT_IF_WORDS, false, false, COMMAND_FILES_OWN, command_what_if },
 	{ "history import", "LOG...",
@@ -280,6 +289,27 @@ void command_changed(struct command_call *call, struct span account)
 struct store_txn *command_read(struct command_call *call)
 {
 	return store_begin_read(call->store, &call->error);
+}
+
+bool command_duration(struct command_call *call, const char *text, int64_t *length_out)
+{
+	static const struct {
+		char suffix;
+		int64_t ms;
+	} units[] = { { 'm', MINUTE }, { 'h', 60 * MINUTE }, { 'd', 24 * 60 * MINUTE } };
+	int64_t number = 0;
+	size_t digits = 0;
+	while (digits < 6 && text[digits] >= '0' && text[digits] <= '9') {
+		number = number * 10 + (text[digits++] - '0');
+	}
+	for (size_t i = 0; number > 0 && i < COUNT(units); i++) {
+		bool is = text[digits] == units[i].suffix && !text[digits + 1];
+		if (is && number <= 3660 * 24 * 60 * MINUTE / units[i].ms) {
+			*length_out = number * units[i].ms;
+			return true;
+		}
+	}
+	return command_fail(call, "%s: is no duration, a number with m, h or d", text);
 }
 
 bool command_account(struct command_call *call, const char *argument, struct buf *name_out)

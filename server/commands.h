@@ -105,12 +105,16 @@ bool command_limits(struct command_call *call, const char *const *words, size_t 
                     struct budget_limits *limits_out);
 /* "2h", "3d" ago, or "2026-11-25", "2026-11-25T03:00:00" in UTC; false with a reason. */
 bool command_since(struct command_call *call, const char *text, int64_t *wall_out);
+/* "90m", "2h", "7d": no longer than ten years; false with a reason. */
+bool command_duration(struct command_call *call, const char *text, int64_t *length_out);
 /* "500/30m 2000/1d", or "unlimited"; and how much of each is used. */
 json_t *command_limits_text(const struct budget_limits *limits);
 json_t *command_used_text(const uint32_t *spent, size_t count);
 /* "hold"; NULL when it is none. "3000/1d, 120 used, until ...: why", or "". */
 const char *command_action_name(enum gate_action action);
 json_t *command_ticket_text(const struct gate_view *view);
+/* "enforce"; NULL when it is none. */
+const char *command_mode_name(enum gate_mode mode);
 /* Prices of an account's own, "stranger=1 trap=0", or ""; NULL when they make no sense. */
 json_t *command_prices_text(struct span packed);
 /* Sets the password of an account, or makes it; all else is kept. */
@@ -128,6 +132,8 @@ bool command_account_show(struct command_call *call);
 bool command_account_limit(struct command_call *call);
 bool command_account_reset(struct command_call *call);
 bool command_account_action(struct command_call *call);
+bool command_account_mode(struct command_call *call);
+bool command_account_recovery(struct command_call *call);
 bool command_account_prices(struct command_call *call);
 bool command_account_allow(struct command_call *call);
 bool command_account_forget_login(struct command_call *call);

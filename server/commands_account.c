@@ -9,6 +9,7 @@
 #include "auth/sender.h"
 #include "auth/success.h"
 #include "server/suspension.h"
+#include "server/wall.h"
 #include "store/account.h"
 #include "store/history.h"
 #include "store/queue.h"
@@ -212,6 +213,13 @@ static const char *device_text(const struct gate_view *view)
 	return view->device ? command_action_name(view->action) : "";
 }
 
+/* When its own mode is over; "" where it is for good, or the site's. */
+static json_t *mode_until(struct command_call *call, const struct gate_view *view)
+{
+	int64_t left = view->mode_until - store_now(call->store);
+	return view->mode_until ? command_time(wall_ms() + left) : json_string("");
+}
+
 /* The row of one account; NULL when it can not be read. */
 static json_t *account_row(struct command_call *call, struct store_txn *txn, struct span name)
 {
@@ -225,16 +233,18 @@ static json_t *account_row(struct command_call *call, struct store_txn *txn, str
 		return NULL;
 	}
 	return json_pack(
-	    "{s:o, s:s, s:o, s:o, s:b, s:s, s:o, s:o, s:b, s:s, s:I, s:I, s:o, s:o}", "account",
-	    command_text(name), "standing", view.incident ? "suspended" : "good", "limits",
-	    command_limits_text(&view.limits), "used",
+	    "{s:o, s:s, s:o, s:o, s:b, s:s, s:s, s:b, s:o, s:o, s:o, s:o, s:b, s:s, s:I, s:I, "
+	    "s:o, s:o}",
+	    "account", command_text(name), "standing", view.incident ? "suspended" : "good",
+	    "limits", command_limits_text(&view.limits), "used",
 	    command_used_text(view.spent, view.limits.count), "own_limits", view.own_limits,
-	    "action", command_action_name(view.action), "prices",
-	    command_prices_text(account.tariff), "ticket", command_ticket_text(&view), "exempt",
-	    view.exempt, "device", device_text(&view), "queued", (json_int_t)usage.entries,
-	    "queued_bytes", (json_int_t)usage.bytes, "created",
-	    command_time(account.created_wall), "password_changed",
-	    command_time(account.changed_wall));
+	    "action", command_action_name(view.action), "mode", command_mode_name(view.mode),
+	    "own_mode", view.own_mode, "mode_until", mode_until(call, &view), "recovery",
+	    command_text(view.recovery), "prices", command_prices_text(account.tariff),
+	    "ticket", command_ticket_text(&view), "exempt", view.exempt, "device",
+	    device_text(&view), "queued", (json_int_t)usage.entries, "queued_bytes",
+	    (json_int_t)usage.bytes, "created", command_time(account.created_wall),
+	    "password_changed", command_time(account.changed_wall));
 }
 
 bool command_account_list(struct command_call *call)
@@ -279,11 +289,11 @@ static bool show(struct command_call *call, struct span name)
 	if (!row) {
 		return command_fail(call, "%.*s: its rows can not be read", SPAN_ARG(name));
 	}
-	command_layout(
-	    call, COMMAND_CARD,
-	    "account standing limits used own_limits action prices ticket exempt device "
-	    "queued queued_bytes created "
-	    "password_changed");
+	command_layout(call, COMMAND_CARD,
+	               "account standing limits used own_limits action mode own_mode "
+	               "mode_until recovery prices ticket exempt device "
+	               "queued queued_bytes created "
+	               "password_changed");
 	call->emit(call->context, row);
 	return true;
 }

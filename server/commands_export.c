@@ -5,6 +5,7 @@
 #include "auth/facts.h"
 #include "auth/familiar.h"
 #include "auth/gate_limit.h"
+#include "auth/gate_watch.h"
 #include "auth/sender.h"
 #include "server/wall.h"
 #include "store/account.h"
@@ -89,17 +90,28 @@ static json_t *own_action(struct span packed)
 	return json_string(name ? name : "");
 }
 
+static json_t *own_mode(const struct export *e, struct span packed)
+{
+	struct gate_stance stance;
+	if (!packed.len || !gate_stance_unpack(packed, &stance)) {
+		return json_null();
+	}
+	return json_pack("{s:s, s:o}", "mode", command_mode_name(stance.mode), "until",
+	                 at_text(e, stance.until));
+}
+
 static void add_account(struct export *e, const struct account *account)
 {
 	json_t *prices = command_prices_text(account->tariff);
 	add(e, "account",
-	    json_pack("{s:o, s:b, s:o, s:o, s:o, s:o, s:o, s:o}", "account",
+	    json_pack("{s:o, s:b, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "account",
 	              command_text(e->account), "own_password", account->secret.len > 0,
 	              "created", command_time(account->created_wall), "password_changed",
 	              command_time(account->changed_wall), "limits",
 	              own_limits(account->limits), "action", own_action(account->action),
 	              "prices", prices ? prices : json_string(""), "ticket",
-	              own_ticket(e, account->ticket)));
+	              own_ticket(e, account->ticket), "mode", own_mode(e, account->mode),
+	              "recovery", command_text(account->recovery)));
 }
 
 /* ---- the ledger ---- */
@@ -222,6 +234,19 @@ static void add_marks(struct export *e, struct span packed)
 	              (json_int_t)marks.used));
 }
 
+static void add_watch(struct export *e, struct span packed)
+{
+	struct gate_watch watch = { .would_at = 0 };
+	if (!gate_watch_unpack(packed, &watch)) {
+		add(e, "watch", NULL);
+		return;
+	}
+	add(e, "watch",
+	    json_pack("{s:o, s:s, s:o}", "told", at_text(e, watch.would_at), "would_have",
+	              watch.would_at ? gate_would_word(watch.would) : "", "warned",
+	              at_text(e, watch.warned_at)));
+}
+
 static void add_ledger(struct export *e, struct store_txn *txn)
 {
 	struct ledger ledger;
@@ -235,6 +260,7 @@ static void add_ledger(struct export *e, struct store_txn *txn)
 	add_tally(e, ledger.tally);
 	add_facts(e, ledger.facts);
 	add_marks(e, ledger.marks);
+	add_watch(e, ledger.watch);
 }
 
 /* ---- the history ---- */

@@ -7,8 +7,6 @@
 #include "server/screening.h"
 #include "server/wall.h"
 
-#define MINUTE ((int64_t)60 * 1000)
-
 /* ---- list ---- */
 
 static json_t *network_text(const struct network *network)
@@ -58,28 +56,6 @@ static bool read_network(struct command_call *call, struct network *network)
 	       command_fail(call, "%s: %s", call->argv[0], reason);
 }
 
-/* "1h", "7d": no longer than ten years. */
-static bool read_length(struct command_call *call, const char *text, int64_t *length_out)
-{
-	static const struct {
-		char suffix;
-		int64_t ms;
-	} units[] = { { 'm', MINUTE }, { 'h', 60 * MINUTE }, { 'd', 24 * 60 * MINUTE } };
-	int64_t number = 0;
-	size_t digits = 0;
-	while (digits < 6 && text[digits] >= '0' && text[digits] <= '9') {
-		number = number * 10 + (text[digits++] - '0');
-	}
-	for (size_t i = 0; number > 0 && i < COUNT(units); i++) {
-		bool is = text[digits] == units[i].suffix && !text[digits + 1];
-		if (is && number <= 3660 * 24 * 60 * MINUTE / units[i].ms) {
-			*length_out = number * units[i].ms;
-			return true;
-		}
-	}
-	return command_fail(call, "%s: is no duration, a number with m, h or d", text);
-}
-
 static bool nothing_else(struct command_write *write, struct store_txn *txn, int64_t now)
 {
 	(void)write, (void)txn, (void)now;
@@ -101,7 +77,7 @@ bool command_screen_add(struct command_call *call)
 	struct network network;
 	int64_t length = 0;
 	if (!read_network(call, &network) ||
-	    (call->argc > 1 && !read_length(call, call->argv[1], &length))) {
+	    (call->argc > 1 && !command_duration(call, call->argv[1], &length))) {
 		return false;
 	}
 	int64_t until = length ? store_now(call->store) + length : INT64_MAX;

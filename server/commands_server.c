@@ -17,6 +17,8 @@ struct state {
 	uint64_t suspended;
 	uint64_t undelivered; /* notices */
 	int64_t drill_passed; /* ms since 1970; 0: never */
+	enum gate_mode mode;
+	size_t observed; /* accounts, by a mode of their own */
 };
 
 /* Before anything happened, and where its row can not be read, none has passed. */
@@ -37,7 +39,7 @@ static json_t *status_row(struct server *server, const struct state *state)
 	int64_t up = (int64_t)time(NULL) - server->started_wall / 1000;
 	return json_pack(
 	    "{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:s, s:I, "
-	    "s:I, s:I, s:I, s:I, s:I, s:I, s:o}",
+	    "s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:s, s:I}",
 	    "version", GATEPOST_VERSION, "uptime", (json_int_t)up, "connections",
 	    (json_int_t)census_connections(server->census), "queued",
 	    (json_int_t)state->queue.entries, "queued_bytes", (json_int_t)state->queue.bytes,
@@ -50,7 +52,8 @@ static json_t *status_row(struct server *server, const struct state *state)
 	    (json_int_t)store_size(server->store), "log_dropped", (json_int_t)log_dropped(),
 	    "suspended", (json_int_t)state->suspended, "notices_undelivered",
 	    (json_int_t)state->undelivered, "shut_out", (json_int_t)screening_count(server),
-	    "drill", drill_text(state->drill_passed));
+	    "drill", drill_text(state->drill_passed), "mode", command_mode_name(state->mode),
+	    "observed", (json_int_t)state->observed);
 }
 
 /* The first thing that needs the admin; false with it. */
@@ -90,12 +93,14 @@ bool command_status(struct command_call *call)
 		result = queue_count_dwelling(txn, store_now(call->store), &state.waiting);
 	}
 	state.drill_passed = drill_passed(txn);
+	state.mode = call->config->mode;
+	state.observed = gate_count_observed(txn, store_now(call->store));
 	store_abort(txn);
 	command_layout(
 	    call, COMMAND_CARD,
 	    "version uptime connections queued queued_bytes waiting in_flight links relayed "
 	    "deferred failed smarthost reason retry_in suspended notices_undelivered "
-	    "shut_out drill store_bytes store_size log_dropped");
+	    "shut_out drill mode observed store_bytes store_size log_dropped");
 	call->emit(call->context, status_row(call->server, &state));
 	return result == STORE_OK ? judge(call, &state)
 	                          : command_fail(call, "the queue can not be read");

@@ -167,6 +167,7 @@ struct gate_rules config_gate_rules(const struct config *config)
 {
 	return (struct gate_rules){ .limits = config->limits,
 		                    .action = config->action,
+		                    .mode = config->mode,
 		                    .suspend_max = config->suspend_max,
 		                    .tariff = config->prices,
 		                    .dwell = config->dwell,
@@ -246,6 +247,11 @@ static bool nobody_is_told(const struct config *config)
 	return config->npostmaster == 0;
 }
 
+static bool only_observes(const struct config *config)
+{
+	return config->mode == GATE_MODE_OBSERVE;
+}
+
 static bool only_roles(const struct config *config)
 {
 	bool roles = config->npostmaster > 0;
@@ -294,6 +300,9 @@ static const struct {
 	{ nobody_is_told,
 	  "postmaster: is not given: an account that breaks its limits is refused, "
 	  "but not suspended, and nobody is told" },
+	{ only_observes, "mode: is observe: nothing is refused, held or delayed and nobody is "
+	                 "suspended, until "
+	                 "four times the limits are used" },
 	{ only_roles,
 	  "may_unlock: only role addresses may end a suspension: whoever reads such a "
 	  "mailbox may, and a ticket system that answers mail; name people as well" },

@@ -241,6 +241,15 @@ const struct config_row config_rows[] = {
 	      "with the time when there is room again; or it is taken and kept in the queue, "
 	      "up to as much again, for gatepostctl queue release. An account may have its "
 	      "own (gatepostctl account action)." },
+	{ TOP(mode), &config_type_word, AT(mode), .initial = "enforce",
+	  .words = "enforce|observe",
+	  .sentence =
+	      "With observe all mail is judged and charged, and what would have been done "
+	      "about "
+	      "it is only told: in the log, the journal, and once a day to the postmasters. "
+	      "Nothing is refused, held or delayed, and nobody is suspended, until four times "
+	      "a "
+	      "limit is used. An account may have its own (gatepostctl account mode)." },
 	{ TOP(suspend_max), &config_type_limits, AT(suspend_max), 0, 1, "20/1h",
 	  .sentence =
 	      "Most accounts that are suspended at the limit in a time: beyond it they are "

@@ -119,6 +119,7 @@ static void on_committed(struct commit_job *job, enum store_result result)
 			suspension_begun(d->server, attempt->entry.account,
 			                 attempt->outcome.guard.suspended.incident);
 		}
+		suspension_would(attempt->entry.account, attempt->outcome.guard.would);
 		plan(d, attempt, now);
 		land(d, attempt);
 	} else {

@@ -387,6 +387,9 @@ static void hand_over(struct intake *intake)
 	bool whole = intake->next_row == 0 && intake->fill.len <= DELIVERY_BODY_MAX;
 	delivery_hand_over(intake->worker->server->delivery, &due,
 	                   whole ? &intake->fill : &none);
+	if (intake->result.told) {
+		delivery_tell(intake->worker->server->delivery, DELIVERY_RELEASED, 0);
+	}
 }
 
 /* What goes with a verdict. */
@@ -413,6 +416,7 @@ static void end_done(struct commit_job *job, enum store_result result)
 	}
 	if (verdict == INTAKE_QUEUED) {
 		log_queued(intake);
+		suspension_would(intake->entry.account, intake->result.would);
 	}
 	if (verdict == INTAKE_TRIPPED) {
 		suspension_begun(intake->worker->server, intake->entry.account,

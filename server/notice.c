@@ -343,18 +343,10 @@ static void write_notice(const struct config *config, const struct secret_key *k
 	secret_cleanse(token, sizeof token);
 }
 
-/* ---- notices about logins ---- */
+/* ---- notices whose note says all ---- */
 
-static struct span write_event_id(const struct queue_entry *entry, struct notice_facts *facts)
-{
-	char id[QUEUE_ID_TEXT];
-	queue_id_write(entry->id, id);
-	return notice_facts_text(facts, "event.%s.%lld", id,
-	                         (long long)(entry->accepted_wall / 1000));
-}
-
-static void add_event(const struct config *config, const struct notice_event *event,
-                      struct span evidence, struct notice_facts *facts)
+static void add_event(const struct notice_event *event, struct span evidence,
+                      struct notice_facts *facts)
 {
 	static const char *const hints[] = { "screen", "account", "unknown", "backend",
 		                             "held",   "waits",   "relay" };
@@ -362,31 +354,77 @@ static void add_event(const struct config *config, const struct notice_event *ev
 	notice_facts_add(facts, "evidence", evidence);
 	notice_facts_add(facts, "did", span_str(event->did));
 	notice_facts_add(facts, "pause", span_str(event->pause));
-	notice_facts_add(facts, "hostname", span_str(config->hostname));
 	for (size_t i = 0; i < COUNT(hints); i++) {
 		bool is = span_eq(span_str(hints[i]), span_str(event->hint));
 		notice_facts_add(facts, hints[i], is ? SPAN_LIT("yes") : SPAN_NONE);
 	}
 }
 
-/* Its note says all: nothing is read, and no answer counts. */
-static enum store_result write_event(const struct config *config,
+static const char *fill_event(struct span note, struct notice_facts *facts, struct buf *body)
+{
+	const struct notice_event *event = notice_event_of(&note);
+	add_event(event, note, facts);
+	notice_text_fill(notice_template_event, facts->value, facts->nvalues, body);
+	return event->subject;
+}
+
+/* Since when, and a line an account (auth/digest). */
+static const char *fill_digest(struct span note, struct notice_facts *facts, struct buf *body)
+{
+	struct notice_value line = { "line", span_first(note, span_find(note, '\n')) };
+	notice_facts_add(facts, "since", line.text);
+	notice_text_fill(notice_template_digest, facts->value, facts->nvalues, body);
+	note = span_from(note, line.text.len + 1);
+	while (note.len) {
+		line.text = span_first(note, span_find(note, '\n'));
+		notice_text_fill("  {line}\n", &line, 1, body);
+		note = span_from(note, line.text.len + 1);
+	}
+	notice_text_fill(notice_template_digest_end, facts->value, facts->nvalues, body);
+	return "What was seen in a day";
+}
+
+static const char *fill_owner(struct span note, struct notice_facts *facts, struct buf *body)
+{
+	notice_facts_add(facts, "account", note);
+	notice_text_fill(notice_template_owner, facts->value, facts->nvalues, body);
+	return "Is it you who sends so much mail?";
+}
+
+/* The subject; NULL where a kind is about an incident. */
+static const char *(*const plain[QUEUE_KINDS])(struct span note, struct notice_facts *facts,
+                                               struct buf *body) = {
+	[QUEUE_NOTICE_EVENT] = fill_event,
+	[QUEUE_NOTICE_DIGEST] = fill_digest,
+	[QUEUE_NOTICE_OWNER] = fill_owner,
+};
+
+static struct span write_plain_id(const struct queue_entry *entry, struct notice_facts *facts)
+{
+	char id[QUEUE_ID_TEXT];
+	queue_id_write(entry->id, id);
+	return notice_facts_text(facts, "event.%s.%lld", id,
+	                         (long long)(entry->accepted_wall / 1000));
+}
+
+/* Nothing is read, and no answer counts. */
+static enum store_result write_plain(const struct config *config,
                                      const struct queue_entry *entry, int64_t wall,
                                      struct buf *out)
 {
 	struct notice_facts facts = { .nvalues = 0 };
-	struct buf body = { .cap = NOTICE_MAX };
-	struct span note = entry->note;
-	const struct notice_event *event = notice_event_of(&note);
+	struct buf body = { .cap = 2 * NOTICE_MAX };
 	arena_init(&facts.arena, NOTICE_FACTS_ARENA);
-	add_event(config, event, note, &facts);
-	notice_text_fill(notice_template_event, facts.value, facts.nvalues, &body);
+	notice_facts_add(&facts, "hostname", span_str(config->hostname));
+	notice_facts_add(&facts, "contact",
+	                 config->contact ? span_str(config->contact) : SPAN_NONE);
+	const char *subject = plain[entry->kind](entry->note, &facts, &body);
 	const struct notice_message message = {
 		.hostname = config->hostname,
 		.from = span_str(config->notice_from),
 		.to = write_recipients(entry, &facts),
-		.subject = span_str(event->subject),
-		.id = write_event_id(entry, &facts),
+		.subject = span_str(subject),
+		.id = write_plain_id(entry, &facts),
 		.seconds = wall / 1000,
 		.body = buf_span(&body),
 	};
@@ -421,8 +459,8 @@ enum store_result notice_write(const struct config *config, const struct secret_
 {
 	struct notice_facts facts;
 	assert(entry->kind != QUEUE_MAIL);
-	if (entry->kind == QUEUE_NOTICE_EVENT) {
-		return write_event(config, entry, wall, out);
+	if (plain[entry->kind]) {
+		return write_plain(config, entry, wall, out);
 	}
 	enum store_result result = read_facts(&facts, config, key, entry->incident, txn);
 	if (result == STORE_OK) {

@@ -26,7 +26,7 @@ enum store_result notice_report(const struct config *config, const struct queue_
  * Writes the notice that `entry` (of a kind other than QUEUE_MAIL) stands for, as a whole
  * message: From notice_from, To all its recipients, Auto-Submitted: auto-generated, Reply-To
  * with the token (where an answer counts: of a suspension, a reminder, a drill), its own
- * Message-ID. Reads incident, ledger and queue in `txn` (QUEUE_NOTICE_EVENT: nothing).
+ * Message-ID. Reads incident, ledger and queue in `txn` (EVENT, DIGEST, OWNER: nothing).
  * NOT_FOUND: the incident is gone; nothing is to be sent.
  */
 enum store_result notice_write(const struct config *config, const struct secret_key *key,

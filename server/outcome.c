@@ -292,6 +292,7 @@ static void run(struct commit_job *job, struct store_txn *txn, int64_t now)
 	outcome->ended = false;
 	outcome->held = false;
 	outcome->learned = GATE_ALLOW;
+	outcome->guard = (struct gate_result){ .would = GATE_WOULD_PASS };
 	outcome->found = queue_get(txn, outcome->id, &arena, &entry) == STORE_OK;
 	if (outcome->found) {
 		look_at_standing(outcome, txn, &entry);

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "auth/digest.h"
 #include "auth/linger.h"
 #include "server/hook.h"
 #include "server/log.h"
@@ -21,7 +22,7 @@
 #define NOTICE_TEXT_MAX ((size_t)64 * 1024)
 #define INCIDENT_MAX    ((size_t)64 * 1024)
 
-enum task { TASK_SWEEP, TASK_UNDELIVERED, TASK_ALARMED, TASK_TOLD, TASK_LINGER };
+enum task { TASK_SWEEP, TASK_UNDELIVERED, TASK_ALARMED, TASK_TOLD, TASK_LINGER, TASK_DIGEST };
 
 struct suspension {
 	struct server *server;
@@ -72,9 +73,17 @@ static void linger_run(struct suspension *s, struct store_txn *txn, int64_t now)
 	config_unref(config);
 }
 
+static void digest_run(struct suspension *s, struct store_txn *txn, int64_t now)
+{
+	struct config *config = server_config(s->server);
+	const struct suspend_rules rules = config_suspend_rules(config);
+	digest_tell(txn, &rules, now, wall_ms(), NULL);
+	config_unref(config);
+}
+
 static void (*const tasks[])(struct suspension *s, struct store_txn *txn, int64_t now) = {
 	[TASK_SWEEP] = sweep_run, [TASK_UNDELIVERED] = mark_run, [TASK_ALARMED] = mark_run,
-	[TASK_TOLD] = mark_run,   [TASK_LINGER] = linger_run,
+	[TASK_TOLD] = mark_run,   [TASK_LINGER] = linger_run,    [TASK_DIGEST] = digest_run,
 };
 
 static void run(struct commit_job *job, struct store_txn *txn, int64_t now)
@@ -247,6 +256,9 @@ static void look(struct suspension *s)
 		}
 		arena_done(&arena);
 	}
+	if (txn && !s->busy && digest_is_due(txn, store_now(s->server->store))) {
+		submit(s, 0, TASK_DIGEST);
+	}
 	store_abort(txn);
 }
 
@@ -326,6 +338,17 @@ void suspension_begun(struct server *server, struct span account, uint64_t incid
 	delivery_suspend(server->delivery, account);
 	delivery_tell(server->delivery, DELIVERY_RELEASED, 0); /* the notice is due */
 	uv_async_send(&server->suspension->async);
+}
+
+void suspension_would(struct span account, enum gate_would would)
+{
+	struct log_line line;
+	if (would != GATE_WOULD_PASS) {
+		log_begin(&line, LOG_LEVEL_WARNING, "would-have");
+		log_word(&line, "account", account);
+		log_word(&line, "verdict", span_str(gate_would_word(would)));
+		log_end(&line);
+	}
 }
 
 void suspension_changed(struct server *server)

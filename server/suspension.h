@@ -20,6 +20,9 @@ void suspension_stop(struct suspension *suspension);
 
 /* Any thread, behind the commit. */
 void suspension_begun(struct server *server, struct span account, uint64_t incident);
+/* The account is observed, and this is what would have become of its mail: into the log; PASS:
+ * nothing. */
+void suspension_would(struct span account, enum gate_would would);
 /* An answer, or the admin, has changed something about an incident. */
 void suspension_changed(struct server *server);
 

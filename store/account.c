@@ -7,7 +7,7 @@
 
 #define ROW_VERSION 1
 #define ROW_MAX     ((size_t)1024 * 1024)
-#define FIELDS_MAX  8
+#define FIELDS_MAX  16
 
 /* Tags are for ever: a row is a version, then fields. Those that we do not know are kept. */
 enum account_tag {
@@ -18,6 +18,8 @@ enum account_tag {
 	TAG_ACTION,
 	TAG_TICKET,
 	TAG_TARIFF,
+	TAG_MODE,
+	TAG_RECOVERY,
 	ACCOUNT_TAGS,
 };
 enum ledger_tag {
@@ -27,6 +29,7 @@ enum ledger_tag {
 	TAG_MARKS,
 	TAG_TALLY,
 	TAG_STRANGERS,
+	TAG_WATCH,
 	LEDGER_TAGS,
 };
 
@@ -48,15 +51,8 @@ static enum store_result damaged(struct store_txn *txn)
 	return store_txn_writes(txn) ? store_txn_fail(txn, STORE_DAMAGED) : STORE_DAMAGED;
 }
 
-static enum store_result get_row(struct store_txn *txn, struct span name, struct row *row)
+static bool read_row(struct span value, struct row *row)
 {
-	struct span value;
-	enum store_result result = is_name(row->table, name)
-	                               ? store_get(txn, row->table, name, &value)
-	                               : STORE_NOT_FOUND;
-	if (result != STORE_OK) {
-		return result;
-	}
 	struct unpacker in = unpack_from(value);
 	uint8_t version = unpack_u8(&in);
 	uint8_t tag;
@@ -66,7 +62,19 @@ static enum store_result get_row(struct store_txn *txn, struct span name, struct
 			row->fields[tag] = field;
 		}
 	}
-	return unpack_ok(&in) && version == ROW_VERSION ? STORE_OK : damaged(txn);
+	return unpack_ok(&in) && version == ROW_VERSION;
+}
+
+static enum store_result get_row(struct store_txn *txn, struct span name, struct row *row)
+{
+	struct span value;
+	enum store_result result = is_name(row->table, name)
+	                               ? store_get(txn, row->table, name, &value)
+	                               : STORE_NOT_FOUND;
+	if (result != STORE_OK) {
+		return result;
+	}
+	return read_row(value, row) ? STORE_OK : damaged(txn);
 }
 
 /* What a newer version had put into the row that is there. */
@@ -112,21 +120,28 @@ static int64_t read_time(struct span field)
 	return unpack_i64(&in);
 }
 
+static struct account account_of(const struct row *row)
+{
+	return (struct account){
+		.secret = row->fields[TAG_SECRET],
+		.limits = row->fields[TAG_LIMITS],
+		.created_wall = read_time(row->fields[TAG_CREATED]),
+		.changed_wall = read_time(row->fields[TAG_CHANGED]),
+		.action = row->fields[TAG_ACTION],
+		.ticket = row->fields[TAG_TICKET],
+		.tariff = row->fields[TAG_TARIFF],
+		.mode = row->fields[TAG_MODE],
+		.recovery = row->fields[TAG_RECOVERY],
+	};
+}
+
 enum store_result account_get(struct store_txn *txn, struct span name,
                               struct account *account_out)
 {
 	struct row row = { .table = STORE_ACCOUNT, .known = ACCOUNT_TAGS };
 	enum store_result result = get_row(txn, name, &row);
 	if (result == STORE_OK) {
-		*account_out = (struct account){
-			.secret = row.fields[TAG_SECRET],
-			.limits = row.fields[TAG_LIMITS],
-			.created_wall = read_time(row.fields[TAG_CREATED]),
-			.changed_wall = read_time(row.fields[TAG_CHANGED]),
-			.action = row.fields[TAG_ACTION],
-			.ticket = row.fields[TAG_TICKET],
-			.tariff = row.fields[TAG_TARIFF],
-		};
+		*account_out = account_of(&row);
 	}
 	return result;
 }
@@ -149,6 +164,8 @@ enum store_result account_put(struct store_txn *txn, struct span name,
 			[TAG_ACTION] = account->action,
 			[TAG_TICKET] = account->ticket,
 			[TAG_TARIFF] = account->tariff,
+			[TAG_MODE] = account->mode,
+			[TAG_RECOVERY] = account->recovery,
 		},
 	};
 	enum store_result result = times.failed ? store_txn_fail(txn, STORE_FAILED)
@@ -188,6 +205,30 @@ enum store_result account_next(struct store_txn *txn, struct span after, struct 
 	return STORE_OK;
 }
 
+void account_walk_begin(struct account_walk *walk, struct store_txn *txn)
+{
+	store_walk_begin(&walk->walk, txn, STORE_ACCOUNT, SPAN_NONE, SPAN_NONE);
+}
+
+bool account_walk_next(struct account_walk *walk, struct span *name_out,
+                       struct account *account_out)
+{
+	struct span value;
+	while (store_walk_next(&walk->walk, name_out, &value)) {
+		struct row row = { .table = STORE_ACCOUNT, .known = ACCOUNT_TAGS };
+		if (read_row(value, &row)) {
+			*account_out = account_of(&row);
+			return true;
+		}
+	}
+	return false;
+}
+
+void account_walk_end(struct account_walk *walk)
+{
+	store_walk_end(&walk->walk);
+}
+
 enum store_result ledger_get(struct store_txn *txn, struct span name, struct ledger *ledger_out)
 {
 	struct row row = { .table = STORE_LEDGER, .known = LEDGER_TAGS };
@@ -200,6 +241,7 @@ enum store_result ledger_get(struct store_txn *txn, struct span name, struct led
 			.marks = row.fields[TAG_MARKS],
 			.tally = row.fields[TAG_TALLY],
 			.strangers = row.fields[TAG_STRANGERS],
+			.watch = row.fields[TAG_WATCH],
 		};
 		return STORE_OK;
 	}
@@ -219,6 +261,7 @@ enum store_result ledger_put(struct store_txn *txn, struct span name,
 			[TAG_MARKS] = ledger->marks,
 			[TAG_TALLY] = ledger->tally,
 			[TAG_STRANGERS] = ledger->strangers,
+			[TAG_WATCH] = ledger->watch,
 		},
 	};
 	return put_row(txn, name, &row);

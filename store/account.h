@@ -14,6 +14,8 @@ struct account {
 	struct span action; /* packed: what happens at the limit; empty: as configured */
 	struct span ticket; /* packed: what is allowed beyond it; empty: nothing */
 	struct span tariff; /* packed: its own prices; empty: the configured ones */
+	struct span mode; /* packed: is it only observed, and how long; empty: as configured */
+	struct span recovery; /* an address of its owner elsewhere; empty: none */
 	int64_t created_wall; /* ms since 1970 */
 	int64_t changed_wall; /* of the secret */
 };
@@ -25,6 +27,8 @@ struct ledger {
 	struct span marks;     /* packed: what has happened at the limit; empty: nothing */
 	struct span tally;     /* packed: for what was charged; empty: nothing but recipients */
 	struct span strangers; /* packed rings: how many were written to */
+	struct span
+	    watch; /* packed: what was told of it that changed nothing; empty: nothing */
 };
 
 /* Spans as in store_get. NOT_FOUND when there is none. DAMAGED also marks the transaction
@@ -37,6 +41,16 @@ enum store_result account_put(struct store_txn *txn, struct span name,
 enum store_result account_delete(struct store_txn *txn, struct span name);
 /* The first account behind `after` in name order; its name points into the map. */
 enum store_result account_next(struct store_txn *txn, struct span after, struct span *name_out);
+
+/* All accounts in name order, but for those whose rows can not be read. Spans as in
+ * store_get. */
+struct account_walk {
+	struct store_walk walk;
+};
+void account_walk_begin(struct account_walk *walk, struct store_txn *txn);
+bool account_walk_next(struct account_walk *walk, struct span *name_out,
+                       struct account *account_out);
+void account_walk_end(struct account_walk *walk);
 
 /* Nothing is spent any more, whatever it was for. */
 static inline void ledger_refill(struct ledger *ledger)

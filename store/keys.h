@@ -116,10 +116,11 @@ static inline struct key key_apppass_ledger(struct span account, struct span nam
 	return key_with_name(account, '/', name);
 }
 
-/* And those of the whole site: suspensions, strangers written to from strange networks, and
- * accounts with refused recipients. */
+/* And those of the whole site: suspensions, strangers written to from strange networks,
+ * accounts with refused recipients, and what the postmasters hear once a day. */
 #define KEY_SITE_LEDGER    SPAN_LIT("/")
 #define KEY_SITE_STRANGERS SPAN_LIT("/strangers")
 #define KEY_SITE_REFUSED   SPAN_LIT("/refused")
+#define KEY_SITE_DIGEST    SPAN_LIT("/digest")
 
 #endif

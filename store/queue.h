@@ -44,6 +44,8 @@ enum queue_kind {
 	QUEUE_NOTICE_EXPIRING,  /* held mail will be deleted */
 	QUEUE_NOTICE_DRILL,     /* a sample, with a token that ends nothing; incident 0 */
 	QUEUE_NOTICE_DRILLED,   /* what an answer to it would have done; incident 0 */
+	QUEUE_NOTICE_DIGEST,    /* what a day had to tell; its note says all, incident 0 */
+	QUEUE_NOTICE_OWNER, /* to the owner of the account that its note names; incident 0 */
 	QUEUE_KINDS,
 };
 

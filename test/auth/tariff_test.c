@@ -191,6 +191,11 @@ static void classic_counts_recipients_only(void **state)
 		assert_int_equal(tariff_forgiven(&classic, &bill), 0);
 		assert_false(tariff_is_strange(&classic, &bill));
 	}
+	for (enum tariff_row row = TARIFF_RECIPIENT; row < TARIFF_ROWS; row++) {
+		struct tariff tariff = classic;
+		tariff.price[row] = 7; /* a recipient has no price */
+		assert_int_equal(tariff_is_classic(&tariff), row == TARIFF_RECIPIENT);
+	}
 	struct tariff_bill all = bill_of(UINT32_MAX);
 	assert_int_equal(tariff_price(&classic, &all), UINT32_MAX);
 	assert_int_equal(tariff_surcharge(&classic, &all), 0);

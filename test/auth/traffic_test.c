@@ -25,8 +25,9 @@ struct replay {
 	struct span postmaster[WORDS_MAX];
 	struct gate_device devices[ACCOUNTS_MAX];
 	char device_names[ACCOUNTS_MAX][ADDRESS_DOMAIN_MAX + 1];
-	int64_t when;        /* ms until what was deferred would fit */
-	struct span apppass; /* by which the next mail is sent */
+	int64_t when;          /* ms until what was deferred would fit */
+	struct span apppass;   /* by which the next mail is sent */
+	enum gate_would would; /* what was to be told of the last */
 	struct secret_key key;
 };
 
@@ -145,6 +146,28 @@ static void site_action(struct replay *r, const struct span *words, size_t count
 	r->rules.action = read_action(r, count ? words[0] : SPAN_NONE);
 }
 
+static enum gate_mode read_mode(struct replay *r, struct span word)
+{
+	static const char *const names[] = {
+		[GATE_MODE_ENFORCE] = "enforce",
+		[GATE_MODE_OBSERVE] = "observe",
+		[GATE_MODE_DEFAULT] = "default",
+	};
+	size_t i = 0;
+	while (i < COUNT(names) && !span_eq(word, span_str(names[i]))) {
+		i++;
+	}
+	if (i == COUNT(names)) {
+		FAIL(r, "enforce, observe or default");
+	}
+	return (enum gate_mode)i;
+}
+
+static void site_mode(struct replay *r, const struct span *words, size_t count)
+{
+	r->rules.mode = read_mode(r, count ? words[0] : SPAN_NONE);
+}
+
 static void site_suspend_max(struct replay *r, const struct span *words, size_t count)
 {
 	read_limits(r, words, count, &r->rules.suspend_max);
@@ -237,6 +260,7 @@ static void account_send(struct replay *r, struct span account, const struct spa
 	};
 	enum gate_verdict courtesy = gate_recipient(r->txn, &r->rules, &act);
 	enum gate_verdict verdict = gate_message(r->txn, &r->rules, &act, &result);
+	r->would = result.would;
 	if (courtesy != verdict) {
 		FAIL(r, "%s at RCPT, %s at the end", verdicts[courtesy], verdicts[verdict]);
 	}
@@ -327,6 +351,27 @@ static void account_action(struct replay *r, struct span account, const struct s
 {
 	enum gate_action action = read_action(r, count ? words[0] : SPAN_NONE);
 	assert_int_equal(gate_set_action(r->txn, account, action), STORE_OK);
+}
+
+/* "alice mode observe", or "alice mode observe 2h". */
+static void account_mode(struct replay *r, struct span account, const struct span *words,
+                         size_t count)
+{
+	int64_t length = count > 1 ? day_duration(&r->day, words[1]) : 0;
+	const struct gate_stance stance = { read_mode(r, count ? words[0] : SPAN_NONE),
+		                            length ? store_now(r->store) + length : 0 };
+	assert_int_equal(gate_set_mode(r->txn, account, &stance), STORE_OK);
+}
+
+/* "alice would suspend": so much for the last mail, if its account was observed and that was
+ * to be told. */
+static void account_would(struct replay *r, struct span account, const struct span *words,
+                          size_t count)
+{
+	(void)account;
+	if (count != 1 || !span_eq(words[0], span_str(gate_would_word(r->would)))) {
+		FAIL(r, "it would: %s", gate_would_word(r->would));
+	}
 }
 
 /* "alice allow 3000/1d", or "-". */
@@ -429,11 +474,17 @@ static const struct {
 	const char *name;
 	void (*step)(struct replay *r, const struct span *words, size_t count);
 } site_steps[] = {
-	{ "limits", site_limits },         { "exempt", site_exempt },
-	{ "postmaster", site_postmaster }, { "clock", site_clock },
-	{ "restart", site_restart },       { "reboot", site_reboot },
-	{ "device", site_device },         { "action", site_action },
-	{ "notices", site_notices },       { "suspend_max", site_suspend_max },
+	{ "limits", site_limits },
+	{ "exempt", site_exempt },
+	{ "postmaster", site_postmaster },
+	{ "clock", site_clock },
+	{ "restart", site_restart },
+	{ "reboot", site_reboot },
+	{ "device", site_device },
+	{ "action", site_action },
+	{ "notices", site_notices },
+	{ "suspend_max", site_suspend_max },
+	{ "mode", site_mode },
 };
 
 static const struct {
@@ -448,6 +499,7 @@ static const struct {
 	{ "token", account_token },   { "revoke", account_revoke },
 	{ "action", account_action }, { "again", account_again },
 	{ "allow", account_allow },   { "allowed", account_allowed },
+	{ "mode", account_mode },     { "would", account_would },
 };
 
 /* Makes the account when its name is met for the first time; one that is deleted stays so. */

@@ -154,7 +154,7 @@ def test_export_holds_everything(site):
     text = site.gatepost.ctl("account", "export", "alice")
     assert len(text.splitlines()) == len(rows)
     found = {row["record"]: row for row in rows}
-    assert set(found) == {"account", "standing", "budget", "strangers", "tally", "facts", "marks", "history", "network",
+    assert set(found) == {"account", "standing", "budget", "strangers", "tally", "facts", "marks", "watch", "history", "network",
                           "alias", "app-password", "incident", "journal", "queued"}
     assert not [row for row in rows if "damaged" in row]
     account = found["account"]
