@@ -1,5 +1,7 @@
 #include "auth/familiar_head.h"
 
+#include "store/account.h"
+
 /* ---- digests ---- */
 
 /* Deriving them costs more than ten digests: each thread keeps those of the key it used last.
@@ -261,15 +263,19 @@ enum store_result familiar_unbar(struct store_txn *txn, struct span account)
 }
 
 enum store_result familiar_show_network(struct store_txn *txn, struct span account,
-                                        uint64_t network, int64_t changed_wall, int64_t now,
+                                        uint64_t network, int64_t now,
                                         struct familiar_network_view *view_out)
 {
 	struct history_head head;
-	enum store_result result = history_head_get(txn, account, &head);
+	struct account row;
+	enum store_result result = account_get(txn, account, &row);
+	if (result == STORE_OK) {
+		result = history_head_get(txn, account, &head);
+	}
 	if (result != STORE_OK) {
 		return result;
 	}
-	familiar_lift_bars(&head, changed_wall);
+	familiar_lift_bars(&head, row.changed_wall);
 	const struct history_network *found = familiar_find(&head, network);
 	*view_out = (struct familiar_network_view){ .barred = head.barred_rest };
 	if (found) {

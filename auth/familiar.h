@@ -127,9 +127,9 @@ struct familiar_network_view {
 	unsigned days; /* of T, since it was first met */
 	bool ripe, barred;
 };
-/* `changed_wall`: when the account's secret was set: bars that are older are void. */
+/* Bars that are older than the account's secret are void. */
 enum store_result familiar_show_network(struct store_txn *txn, struct span account,
-                                        uint64_t network, int64_t changed_wall, int64_t now,
+                                        uint64_t network, int64_t now,
                                         struct familiar_network_view *view_out);
 
 /* Of bars, those that are recorded: a password that was changed since voids them. */

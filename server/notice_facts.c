@@ -110,10 +110,6 @@ static void read_spent(struct reading *in)
 static void read_networks(struct reading *in)
 {
 	const struct incident *incident = &in->facts->incident;
-	struct account account = { .changed_wall = 0 };
-	if (account_get(in->txn, incident->account, &account) != STORE_OK) {
-		return;
-	}
 	for (size_t i = 0; i < FACTS_NETWORKS && in->bill.facts.network[i].text[0]; i++) {
 		unsigned char address[NETWORK_ADDRESS_BYTES];
 		struct bill_network *network = &in->facts->network[i];
@@ -125,8 +121,7 @@ static void read_networks(struct reading *in)
 		network->shared = origin.shared;
 		if (origin.network) {
 			familiar_show_network(in->txn, incident->account, origin.network,
-			                      account.changed_wall, incident->opened_at,
-			                      &network->kept);
+			                      incident->opened_at, &network->kept);
 		}
 	}
 }
