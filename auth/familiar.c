@@ -1,5 +1,7 @@
 #include "auth/familiar_head.h"
 
+#include "store/account.h"
+
 /* ---- digests ---- */
 
 /* Deriving them costs more than ten digests: each thread keeps those of the key it used last.
@@ -254,6 +256,47 @@ enum store_result familiar_note(struct store_txn *txn, const struct familiar_rul
 }
 
 /* ---- for the admin ---- */
+
+enum store_result familiar_unbar(struct store_txn *txn, struct span account)
+{
+	struct history_head head;
+	enum store_result result = history_head_get(txn, account, &head);
+	if (result == STORE_OK && !head.barred_wall) {
+		return STORE_NOT_FOUND;
+	}
+	if (result == STORE_OK) {
+		familiar_lift_bars(&head, INT64_MAX);
+		result = history_head_put(txn, account, &head);
+	}
+	return result;
+}
+
+enum store_result familiar_show_network(struct store_txn *txn, struct span account,
+                                        uint64_t network, int64_t now,
+                                        struct familiar_network_view *view_out)
+{
+	struct history_head head;
+	struct account row;
+	enum store_result result = account_get(txn, account, &row);
+	if (result == STORE_OK) {
+		result = history_head_get(txn, account, &head);
+	}
+	if (result != STORE_OK) {
+		return result;
+	}
+	familiar_lift_bars(&head, row.changed_wall);
+	const struct history_network *found = familiar_find(&head, network);
+	*view_out = (struct familiar_network_view){ .barred = head.barred_rest };
+	if (found) {
+		uint16_t today = familiar_day(now);
+		bool past = today > found->first_day;
+		view_out->known = true;
+		view_out->days = past ? (unsigned)(today - found->first_day) : 0;
+		view_out->ripe = found->ripe;
+		view_out->barred = found->barred || (head.barred_rest && !found->ripe);
+	}
+	return store_txn_result(txn);
+}
 
 enum store_result familiar_show(struct store_txn *txn, const struct familiar_rules *rules,
                                 struct span account, int64_t now,

@@ -92,10 +92,10 @@ struct familiar_lesson {
  * is barred, nothing new is learned. */
 enum store_result familiar_learn(struct store_txn *txn, const struct familiar_rules *rules,
                                  const struct familiar_lesson *lesson);
-/* Deletes what is unused for longer than `keep`. Now and then, for each account of which
- * something is kept (history_next). */
+/* Deletes what is unused for longer than `keep`; `any_out` says whether anything was. Now and
+ * then, for each account of which something is kept (server/forget). */
 enum store_result familiar_forget(struct store_txn *txn, const struct familiar_rules *rules,
-                                  struct span account, int64_t now);
+                                  struct span account, int64_t now, bool *any_out);
 
 /* ---- a suspension, in its own commit ---- */
 
@@ -120,6 +120,21 @@ struct familiar_view {
 	bool barred_rest; /* all others that are not ripe, too */
 	uint64_t bytes;
 };
+/* Opens the bars of an account without a new password; its barred networks begin anew.
+ * NOT_FOUND when there are none. */
+enum store_result familiar_unbar(struct store_txn *txn, struct span account);
+
+/* What is kept of one network of an account. */
+struct familiar_network_view {
+	bool known;    /* else: nothing */
+	unsigned days; /* of T, since it was first met */
+	bool ripe, barred;
+};
+/* Bars that are older than the account's secret are void. */
+enum store_result familiar_show_network(struct store_txn *txn, struct span account,
+                                        uint64_t network, int64_t now,
+                                        struct familiar_network_view *view_out);
+
 /* Of bars, those that are recorded: a password that was changed since voids them. */
 enum store_result familiar_show(struct store_txn *txn, const struct familiar_rules *rules,
                                 struct span account, int64_t now,

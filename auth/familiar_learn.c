@@ -219,16 +219,25 @@ static bool drop_unused(struct store_txn *txn, const struct familiar_rules *rule
 }
 
 enum store_result familiar_forget(struct store_txn *txn, const struct familiar_rules *rules,
-                                  struct span account, int64_t now)
+                                  struct span account, int64_t now, bool *any_out)
 {
 	struct history_head head;
 	struct forgetting forgetting = { rules, now };
+	bool dropped = false;
 	enum store_result result = history_head_get(txn, account, &head);
-	if (result == STORE_OK && drop_unused(txn, rules, account, &head, now)) {
+	if (result != STORE_OK) {
+		return result;
+	}
+	uint32_t contacts = head.contacts;
+	dropped = drop_unused(txn, rules, account, &head, now);
+	if (dropped) {
 		result = history_head_put(txn, account, &head);
 	}
-	return result == STORE_OK ? history_filter(txn, account, &head, is_in_use, &forgetting)
-	                          : result;
+	if (result == STORE_OK) {
+		result = history_filter(txn, account, &head, is_in_use, &forgetting);
+	}
+	*any_out = dropped || head.contacts != contacts;
+	return result;
 }
 
 /* ---- a suspension ---- */

@@ -246,6 +246,10 @@ static enum store_result write_opening(struct store_txn *txn, const struct suspe
 	                         act->wall);
 	buf_printf(&text, "suspended, case %llu, by %.*s", (unsigned long long)incident->number,
 	           SPAN_ARG(incident->cause));
+	if (o->bill.limit.window) {
+		buf_put_str(&text, ": ");
+		bill_write(&o->bill, &text);
+	}
 	put_journal(txn, act, buf_span(&text));
 	KILLPOINT("suspend-after");
 	buf_done(&text);

@@ -98,9 +98,8 @@ static const struct row {
 	/* Doubles what is known: 250 in half an hour. Who travels answers his own people, so
 	 * it is cheap, and the first ten a day are free. */
 	[TARIFF_BEYOND] = { "strange-known",
-	                    "known recipients, after ten a day from a network that is not "
-	                    "familiar",
-	                    1, true, count_beyond },
+	                    "known ones, after ten a day from a network not familiar", 1, true,
+	                    count_beyond },
 	/* Twenty of them are half an hour's budget, eighty a day's: a telephone has 15 on a bad
 	 * day, a botnet a new one for each mail. */
 	[TARIFF_NEW_NETWORK] = { "new-network", "networks that were new to the account", 25,
