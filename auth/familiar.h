@@ -23,12 +23,16 @@
 
 #define FAMILIAR_DAY       ((int64_t)24 * 3600 * 1000)
 #define FAMILIAR_MONTH     (30 * FAMILIAR_DAY)
-#define FAMILIAR_RIPE_DAYS 3   /* with such mail */
-#define FAMILIAR_RIPE_SPAN 7   /* days from the first to the last of them */
-#define FAMILIAR_AGE       28  /* days, and */
-#define FAMILIAR_CONTACTS  50  /* contacts ever learned: then surcharges apply */
-#define FAMILIAR_FREE      10  /* known recipients a day from a strange network */
-#define FAMILIAR_LEARN_MAX 200 /* new contacts a day */
+#define FAMILIAR_RIPE_DAYS 3  /* with such mail */
+#define FAMILIAR_RIPE_SPAN 7  /* days from the first to the last of them */
+#define FAMILIAR_AGE       28 /* days, and */
+#define FAMILIAR_CONTACTS  50 /* contacts ever learned: then surcharges apply */
+#define FAMILIAR_FREE      10 /* known recipients a day from a strange network */
+/* New contacts a day: a thief's must not become the account's own. From where it always is
+ * there may be more, or an invoice run to 800 customers would be one to strangers for months.
+ */
+#define FAMILIAR_LEARN_MAX  200
+#define FAMILIAR_LEARN_RIPE 1000
 #define FAMILIAR_BAR_MAX \
 	32 /* networks; if there are more, all that are not ripe are barred \
 	    */

@@ -69,7 +69,7 @@ static void study_stranger(struct study *s, uint64_t digest)
 		head->learned_day = today;
 		head->learned = 0;
 	}
-	if (head->learned >= FAMILIAR_LEARN_MAX) {
+	if (head->learned >= (serial_of(s) ? FAMILIAR_LEARN_MAX : FAMILIAR_LEARN_RIPE)) {
 		return;
 	}
 	head->learned++;

@@ -131,6 +131,26 @@ static const struct budget_limit *limit_of(const struct gate_rules *rules,
 	                                          : f->books.limits.limit;
 }
 
+/* ---- the limit that it goes beyond: the first that is broken ---- */
+
+/* `number_out`: of it among those of its kind. */
+static struct gate_beyond find_beyond(const struct gate_rules *rules,
+                                      const struct gate_finding *f, size_t *number_out)
+{
+	const struct gate_books *books = &f->books;
+	bool strangers = f->reason == GATE_REASON_STRANGERS;
+	const struct budget *budget = strangers ? &books->strangers : &books->budget;
+	const struct budget_limits *limits = strangers ? &rules->stranger_limits
+	                                               : &books->limits;
+	uint32_t asked = strangers ? f->weight : f->price;
+	size_t i = gate_broken_limit(budget, limits, asked, f->act.now);
+	*number_out = i;
+	return (struct gate_beyond){ .limit = limits->limit[i],
+		                     .strangers = strangers,
+		                     .spent = budget_spent(&budget->ring[i], f->act.now),
+		                     .asked = asked };
+}
+
 /* ---- charging ---- */
 
 static void note(struct gate_books *books, const struct act *act)
@@ -141,14 +161,27 @@ static void note(struct gate_books *books, const struct act *act)
 	           limited ? books->limits.limit[0].window : 0);
 }
 
+/* What is held because of whom it is to may never be sent: it costs what any mail does. */
+static void discount(struct gate_finding *f)
+{
+	bool held = f->verdict == GATE_HOLD &&
+	            (f->reason == GATE_REASON_STRANGERS || f->reason == GATE_REASON_SITE);
+	if (held) {
+		f->bill = (struct tariff_bill){ .count[TARIFF_RECIPIENT] = f->plain };
+		f->price = f->plain;
+		f->strangers = f->weight = 0;
+	}
+}
+
 /* What was charged for, without the recipients themselves: they are what is left of the sum. */
 static void take(struct gate_finding *f)
 {
 	struct gate_books *books = &f->books;
+	discount(f);
 	struct tariff_bill extras = f->bill;
 	extras.count[TARIFF_RECIPIENT] = 0;
 	budget_take(&books->budget, f->price, f->act.now);
-	budget_take(&books->strangers, f->strangers, f->act.now);
+	budget_take(&books->strangers, f->weight, f->act.now);
 	gate_ticket_take(&books->ticket, &books->marks, f->allowed);
 	tariff_tally_note(&books->tally, &extras);
 	note(books, &f->act);
@@ -178,6 +211,11 @@ static enum store_result charge(struct store_txn *txn, const struct gate_rules *
 {
 	struct gate_books *books = &f->books;
 	enum gate_news news;
+	size_t number;
+	result_out->strangers = f->weight;
+	if (f->verdict == GATE_HOLD) {
+		result_out->beyond = find_beyond(rules, f, &number);
+	}
 	take(f);
 	int64_t dwell = dwell_of(rules, f);
 	if (books->mode == GATE_MODE_OBSERVE && dwell) {
@@ -204,29 +242,27 @@ static enum store_result charge(struct store_txn *txn, const struct gate_rules *
 		result = gate_tell(txn, rules, f, sight, result_out);
 	}
 	result_out->dwell = dwell;
+	result_out->price = f->price;
 	result_out->told = result_out->told || tells;
 	return result == STORE_OK ? tell_site(txn, rules, f) : result;
 }
 
 /* ---- refusing ---- */
 
-/* The limit that is broken first goes on the bill, and what was charged within it. */
+/* With what was charged within that limit. */
 static struct bill make_bill(const struct gate_rules *rules, const struct gate_finding *f)
 {
 	const struct gate_books *books = &f->books;
-	bool strangers = f->reason == GATE_REASON_STRANGERS;
-	const struct budget *budget = strangers ? &books->strangers : &books->budget;
-	const struct budget_limits *limits = strangers ? &rules->stranger_limits
-	                                               : &books->limits;
-	uint32_t asked = strangers ? f->strangers : f->price;
-	size_t i = gate_broken_limit(budget, limits, asked, f->act.now);
-	struct bill bill = { .limit = limits->limit[i],
-		             .spent = budget_spent(&budget->ring[i], f->act.now),
-		             .asked = asked,
-		             .strangers = strangers,
+	size_t number;
+	const struct gate_beyond beyond = find_beyond(rules, f, &number);
+	struct bill bill = { .limit = beyond.limit,
+		             .spent = beyond.spent,
+		             .asked = beyond.asked,
+		             .strangers = beyond.strangers,
 		             .tariff = books->tariff,
 		             .facts = books->facts };
-	bill.lines = tariff_tally_sum(&books->tally, strangers ? books->limits.count - 1 : i);
+	bill.lines = tariff_tally_sum(&books->tally,
+	                              beyond.strangers ? books->limits.count - 1 : number);
 	tariff_add(&bill.lines, &f->bill);
 	if (f->act.apppass.len) {
 		memcpy(bill.apppass, f->act.apppass.ptr, f->act.apppass.len);
@@ -349,9 +385,15 @@ enum gate_verdict gate_refused(struct store_txn *txn, const struct gate_rules *r
 	if (verdict == GATE_SUSPENDED || verdict == GATE_UNKNOWN || verdict == GATE_BROKEN) {
 		return verdict;
 	}
-	f.bill = (struct tariff_bill){ .count[TARIFF_REFUSED] = count_refused(txn, rules, &f) };
+	/* The site is noted first: what was read of the ledger before that lies in the map,
+	 * which a put moves. */
+	const uint32_t refused = count_refused(txn, rules, &f);
+	if (refused) {
+		gate_judge(txn, rules, act, &f);
+	}
+	f.bill = (struct tariff_bill){ .count[TARIFF_REFUSED] = refused };
 	f.price = tariff_price(&f.books.tariff, &f.bill);
-	f.count = f.allowed = f.plain = f.strangers = 0;
+	f.count = f.allowed = f.plain = f.strangers = f.weight = 0;
 	if (f.price == 0 || store_txn_result(txn) != STORE_OK) {
 		return store_txn_result(txn) == STORE_OK ? GATE_ALLOW : GATE_BROKEN;
 	}

@@ -126,10 +126,21 @@ enum gate_verdict {
 	GATE_BROKEN,    /* account or ledger can not be read: 451 */
 };
 
+/* A limit that an act goes beyond. */
+struct gate_beyond {
+	struct budget_limit limit;
+	bool strangers; /* it is one of strangers, not of tokens */
+	uint32_t spent; /* of it, before */
+	uint32_t asked;
+};
+
 /* What comes with a verdict. */
 struct gate_result {
 	struct suspend_result suspended; /* TRIPPED */
 	int64_t dwell;                   /* ALLOW: ms to wait in the queue; 0: at once */
+	uint32_t price;                  /* ALLOW, HOLD: tokens that were charged; */
+	uint32_t strangers;              /* what it would take of the windows for strangers */
+	struct gate_beyond beyond;       /* HOLD */
 	enum gate_would would; /* what is to be logged of an account that is observed, at most
 	                          one an hour unless it gets worse; PASS: nothing */
 	bool told;             /* a notice was queued */

@@ -112,6 +112,7 @@ struct gate_finding {
 	uint32_t plain;          /* recipients that are left */
 	struct tariff_bill bill; /* of the others */
 	uint32_t strangers;      /* the same */
+	uint32_t weight;         /* of these: what they take of the windows for strangers */
 	uint32_t price;
 	enum gate_edge edge;
 	enum gate_course course;

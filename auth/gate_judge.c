@@ -39,7 +39,15 @@ static void reckon(struct gate_finding *f)
 	                                    f->act.now);
 	struct act rest = without(&f->act, f->count, f->allowed);
 	f->bill = tariff_bill(&rest);
-	f->strangers = rest.past.learned ? rest.past.strangers : 0;
+	/* Without surcharges the classic rule holds: recipients are counted and nothing else.
+	 */
+	bool counts = rest.past.learned && !tariff_is_classic(&books->tariff);
+	f->strangers = counts ? rest.past.strangers : 0;
+	f->weight = f->strangers;
+	if (gate_is_strange(&f->act)) {
+		/* Two: who stays just below all limits must not have a hundred a day. */
+		f->weight += f->strangers < UINT32_MAX / 2 ? f->strangers : 0;
+	}
 	uint32_t price = tariff_price(&books->tariff, &f->bill);
 	uint32_t most = most_fitting(&books->limits);
 	f->plain = rest.recipients;
@@ -71,7 +79,7 @@ size_t gate_broken_limit(const struct budget *budget, const struct budget_limits
 	return i < limits->count ? i : 0;
 }
 
-/* Would all limits be kept but for what anybody can bring about by mail? Then it is no theft,
+/* Would all limits be kept but for surcharges, and the members of lists? Then it is no theft,
  * unless it comes from where a thief might be. */
 static bool is_provoked(const struct gate_finding *f)
 {
@@ -81,8 +89,8 @@ static bool is_provoked(const struct gate_finding *f)
 		tariff_add(&sum, &f->bill);
 		uint64_t all = (uint64_t)budget_spent(&books->budget.ring[i], f->act.now) +
 		               f->price;
-		uint32_t provoked = tariff_provoked(&books->tariff, &sum);
-		uint64_t own = all > provoked ? all - provoked : 0;
+		uint32_t forgiven = tariff_forgiven(&books->tariff, &sum);
+		uint64_t own = all > forgiven ? all - forgiven : 0;
 		if (tariff_is_strange(&books->tariff, &sum) ||
 		    own > books->limits.limit[i].tokens) {
 			return false;
@@ -107,20 +115,23 @@ static void turn_to_hold(const struct gate_rules *rules, enum gate_reason reason
 	f->course = course_of(rules, GATE_ACTION_HOLD);
 }
 
-/* The windows for strangers: what is within the budget may still be beyond them. */
+/* The windows for strangers come before the budget: at home what is beyond them is held, and
+ * costs nobody his account. That an account is exempt is no pass for strangers from where it
+ * never was. */
 static bool look_at_strangers(struct store_txn *txn, const struct gate_rules *rules,
                               struct gate_finding *f)
 {
 	bool strange = gate_is_strange(&f->act), fits = true;
-	if (f->edge != GATE_EDGE_WITHIN || f->strangers == 0 || f->books.exempt ||
+	bool decided = strange ? f->edge != GATE_EDGE_WITHIN : f->edge > GATE_EDGE_TWICE;
+	if (decided || f->strangers == 0 || (f->books.exempt && !strange) ||
 	    f->books.limits.count == 0) {
 		return true;
 	}
-	if (budget_ask(&f->books.strangers, &rules->stranger_limits, f->strangers,
-	               f->act.now) != BUDGET_FITS) {
+	if (budget_ask(&f->books.strangers, &rules->stranger_limits, f->weight, f->act.now) !=
+	    BUDGET_FITS) {
 		f->edge = GATE_EDGE_BEYOND;
 		f->reason = GATE_REASON_STRANGERS;
-		if (!strange || f->course != GATE_COURSE_SUSPEND) {
+		if (!strange || f->books.exempt || f->course != GATE_COURSE_SUSPEND) {
 			turn_to_hold(rules, GATE_REASON_STRANGERS, f);
 		}
 		return true;

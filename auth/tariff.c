@@ -75,19 +75,18 @@ static const struct row {
 	const char *name;
 	const char *meaning; /* of a line in a notice, behind "so many" */
 	uint32_t price;
-	bool provoked; /* anybody could bring it about, by mail to the account */
-	bool strange;  /* only a strange network has it */
+	bool strange; /* only a strange network has it */
 	uint32_t (*count)(const struct act *act);
 } rows[TARIFF_ROWS] = {
 	/* The unit of the currency. */
-	[TARIFF_RECIPIENT] = { "recipient", "recipients", 1, false, false, count_recipients },
+	[TARIFF_RECIPIENT] = { "recipient", "recipients", 1, false, count_recipients },
 	/* A list reaches as many people as its members would alone: it costs as many tokens. */
 	[TARIFF_MEMBER] = { "list-member", "members of lists, beyond one recipient each", 1,
-	                    true, false, count_members },
-	/* With its recipient 5: 100 strangers in half an hour and 400 in a day from where one
-	 * always is. A person at work meets a few dozen new people on a busy day; a list of
-	 * strangers wants a ticket. */
-	[TARIFF_STRANGER] = { "stranger", "strangers, never written to before", 4, false, false,
+	                    false, count_members },
+	/* With its recipient 3: at home the window for strangers, a hundred a day, is met
+	 * before the budget, and beyond it mail is only held; an account that writes to an old
+	 * list is not stopped. */
+	[TARIFF_STRANGER] = { "stranger", "strangers, never written to before", 2, false,
 	                      count_strangers },
 	/* With both above 20: an empty budget ends at the 24th, its first network counted. A
 	 * traveller writes to less than that in half an hour; a thief's mail is of nothing
@@ -95,32 +94,32 @@ static const struct row {
 	[TARIFF_STRANGE_NETWORK] = { "strange-network",
 	                             "strangers, written to from a network that is not "
 	                             "familiar",
-	                             15, false, true, count_strange },
+	                             17, true, count_strange },
 	/* Doubles what is known: 250 in half an hour. Who travels answers his own people, so
 	 * it is cheap, and the first ten a day are free. */
 	[TARIFF_BEYOND] = { "strange-known",
 	                    "known recipients, after ten a day from a network that is not "
 	                    "familiar",
-	                    1, false, true, count_beyond },
+	                    1, true, count_beyond },
 	/* Twenty of them are half an hour's budget, eighty a day's: a telephone has 15 on a bad
 	 * day, a botnet a new one for each mail. */
 	[TARIFF_NEW_NETWORK] = { "new-network", "networks that were new to the account", 25,
-	                         false, true, count_new_network },
+	                         true, count_new_network },
 	/* Between the familiar and the strange, nearer to the familiar: where nearly all of a
 	 * site comes from one address, its users must be able to work. */
 	[TARIFF_SHARED] = { "shared-network",
 	                    "strangers, written to from a network that many accounts use", 2,
-	                    false, false, count_shared },
+	                    false, count_shared },
 	/* Less than a network, with which it comes: one journey is 45. */
-	[TARIFF_COUNTRY] = { "country", "countries that were new to the account", 20, false,
-	                     true, count_country },
+	[TARIFF_COUNTRY] = { "country", "countries that were new to the account", 20, true,
+	                     count_country },
 	/* A list of strangers half of which is dead costs twice what a clean one does. An old
 	 * list of one's own, with one in twenty, costs a tenth more. */
 	[TARIFF_REFUSED] = { "refused", "strangers whom the next server does not know or take",
-	                     10, true, false, count_refused },
+	                     10, false, count_refused },
 	/* Nobody has a reason to write there, but a slip may be answered to all: five of them
 	 * are half an hour's budget. */
-	[TARIFF_TRAP] = { "trap", "addresses that are traps", 100, true, false, count_traps },
+	[TARIFF_TRAP] = { "trap", "addresses that are traps", 100, false, count_traps },
 };
 
 const char *tariff_name(enum tariff_row row)
@@ -145,6 +144,15 @@ struct tariff tariff_default(void)
 struct tariff tariff_classic(void)
 {
 	return (struct tariff){ .price = { [TARIFF_RECIPIENT] = 1 } };
+}
+
+bool tariff_is_classic(const struct tariff *tariff)
+{
+	bool any = false;
+	for (size_t i = TARIFF_RECIPIENT + 1; i < TARIFF_ROWS; i++) {
+		any = any || tariff->price[i];
+	}
+	return !any;
 }
 
 /* ---- prices as text and as a row ---- */
@@ -285,38 +293,23 @@ static uint64_t cost(const struct tariff *tariff, const struct tariff_bill *bill
 uint32_t tariff_price(const struct tariff *tariff, const struct tariff_bill *bill)
 {
 	return saturate((uint64_t)tariff_surcharge(tariff, bill) +
-	                cost(tariff, bill, TARIFF_RECIPIENT));
+	                cost(tariff, bill, TARIFF_RECIPIENT) +
+	                cost(tariff, bill, TARIFF_MEMBER));
 }
 
 uint32_t tariff_surcharge(const struct tariff *tariff, const struct tariff_bill *bill)
 {
 	uint64_t sum = 0;
-	for (enum tariff_row row = TARIFF_RECIPIENT + 1; row < TARIFF_ROWS; row++) {
+	for (enum tariff_row row = TARIFF_MEMBER + 1; row < TARIFF_ROWS; row++) {
 		sum += cost(tariff, bill, row);
 	}
 	return saturate(sum);
 }
 
-static uint32_t lower(uint32_t a, uint32_t b)
+uint32_t tariff_forgiven(const struct tariff *tariff, const struct tariff_bill *bill)
 {
-	return a < b ? a : b;
-}
-
-uint32_t tariff_provoked(const struct tariff *tariff, const struct tariff_bill *bill)
-{
-	uint64_t sum = 0;
-	for (enum tariff_row row = 0; row < TARIFF_ROWS; row++) {
-		sum += rows[row].provoked ? cost(tariff, bill, row) : 0;
-	}
-	/* The members of a list that is new to the account are strangers, too: an answer to all
-	 * must not cost more than it can be forgiven. */
-	const uint32_t *count = bill->count;
-	uint32_t at_home = count[TARIFF_STRANGER] -
-	                   lower(count[TARIFF_STRANGER], count[TARIFF_STRANGE_NETWORK]);
-	uint32_t members = lower(count[TARIFF_MEMBER], at_home);
-	sum += (uint64_t)members * tariff->price[TARIFF_STRANGER];
-	sum += (uint64_t)lower(members, count[TARIFF_SHARED]) * tariff->price[TARIFF_SHARED];
-	return saturate(sum);
+	return saturate((uint64_t)tariff_surcharge(tariff, bill) +
+	                cost(tariff, bill, TARIFF_MEMBER));
 }
 
 bool tariff_is_strange(const struct tariff *tariff, const struct tariff_bill *bill)

@@ -41,6 +41,8 @@ const char *tariff_meaning(enum tariff_row row); /* for people: "strangers, writ
 struct tariff tariff_default(void);
 /* All surcharges 0. */
 struct tariff tariff_classic(void);
+/* Are they? */
+bool tariff_is_classic(const struct tariff *tariff);
 
 #define TARIFF_PRICE_MAX 10000u
 
@@ -60,11 +62,11 @@ bool tariff_unpack(struct span row, struct tariff *tariff);
 struct tariff_bill tariff_bill(const struct act *act);
 /* Saturates. */
 uint32_t tariff_price(const struct tariff *tariff, const struct tariff_bill *bill);
-/* Without the recipients themselves. */
+/* Without the recipients themselves, and the members of lists, who are some. */
 uint32_t tariff_surcharge(const struct tariff *tariff, const struct tariff_bill *bill);
-/* The part of it that anybody could provoke by mail (refused, trap, members of lists, and those
- * of them that may be strangers, from a network that is none): it never suspends alone. */
-uint32_t tariff_provoked(const struct tariff *tariff, const struct tariff_bill *bill);
+/* The part of it that suspends nobody whose mail is all from where he always is: what anybody
+ * could bring about (refused, traps, members of lists), and that he writes to strangers. */
+uint32_t tariff_forgiven(const struct tariff *tariff, const struct tariff_bill *bill);
 /* Is there a price in it that only a strange network has? */
 bool tariff_is_strange(const struct tariff *tariff, const struct tariff_bill *bill);
 void tariff_add(struct tariff_bill *sum, const struct tariff_bill *bill); /* saturates */

@@ -103,7 +103,9 @@ const struct command commands[] = {
 	  command_relayed },
 	{ "journal", "[--since TIME]", "all mail that was accepted: when, whose, to how many",
 	  0, 2, false, false, COMMAND_FILE_NONE, command_journal },
-	{ "what-if", "[--limits 500/30m,2000/24h] [--all] [--once] [LOG...]",
+	{ "what-if",
+	  "[--limits 500/30m,2000/24h] [--price stranger=5 ...] [--classic] [--history] "
+	  "[--all] [--once] [LOG...]",
 	  "who would have been locked by past mail, and the limits that lock nobody", 0,
 	  WHAT_IF_WORDS, false, false, COMMAND_FILES_OWN, command_what_if },
 	{ "history import", "LOG...",

@@ -1,46 +1,15 @@
 /* gatepostctl what-if: past mail before the gate, and what would have become of it. */
-#include "server/commands.h"
-
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "server/config.h"
 #include "server/privs.h"
-#include "server/whatif.h"
-#include "server/whatif_read.h"
-#include "server/whatif_replay.h"
+#include "server/whatif_show.h"
 
 #define DEFAULT_LIMITS \
 	"500/30m,2000/24h" /* windows to tell the use of, where there are none \
 	                    */
-#define PRICES_MAX 32
-
-/* Counted while the replay goes on; one an account. */
-struct tally {
-	uint32_t locks, refused;
-};
-
-struct options {
-	const char *limits; /* NULL: as configured */
-	const char *price[PRICES_MAX];
-	size_t nprices;
-	bool all, once;
-	const char *const *file;
-	size_t nfiles;
-};
-
-struct what_if {
-	struct command_call *call;
-	struct options options;
-	struct gate_rules rules;
-	struct budget_limits windows; /* the limits, or some where there are none */
-	struct whatif_reading reading;
-	struct whatif mail;
-	struct whatif_replay *replay;
-	struct tally *tally; /* by number of account */
-	int64_t from, until; /* of what was replayed */
-	uint64_t messages, recipients;
-	uint64_t lowest[BUDGET_LIMITS_MAX]; /* that would have locked nobody */
-};
+#define DAY ((int64_t)24 * 3600 * 1000)
 
 /* ---- the command line ---- */
 
@@ -55,20 +24,25 @@ static bool is_price(const char *word)
 static bool read_option(struct what_if *what, size_t *i)
 {
 	struct command_call *call = what->call;
-	struct options *options = &what->options;
+	struct what_if_options *options = &what->options;
 	const char *word = call->argv[(*i)++];
 	const char *value = *i < call->argc ? call->argv[*i] : NULL;
 	if (strcmp(word, "--all") == 0) {
 		options->all = true;
 	} else if (strcmp(word, "--once") == 0) {
 		options->once = true;
+	} else if (strcmp(word, "--classic") == 0) {
+		options->classic = true;
+	} else if (strcmp(word, "--history") == 0) {
+		options->history = true;
 	} else if (strcmp(word, "--limits") == 0 && value) {
 		options->limits = value;
 		++*i;
 	} else if (strcmp(word, "--price") == 0 && value && is_price(value)) {
 		while (*i < call->argc && is_price(call->argv[*i])) {
-			if (options->nprices == PRICES_MAX) {
-				return command_fail(call, "more than %d prices", PRICES_MAX);
+			if (options->nprices == WHAT_IF_PRICES_MAX) {
+				return command_fail(call, "more than %d prices",
+				                    WHAT_IF_PRICES_MAX);
 			}
 			options->price[options->nprices++] = call->argv[(*i)++];
 		}
@@ -97,6 +71,16 @@ static bool read_options(struct what_if *what)
 	return true;
 }
 
+/* Of no limits: as many as there may be. */
+static uint64_t least_tokens(const struct budget_limits *limits)
+{
+	uint64_t least = UINT64_MAX;
+	for (size_t i = 0; i < limits->count; i++) {
+		least = limits->limit[i].tokens < least ? limits->limit[i].tokens : least;
+	}
+	return least;
+}
+
 /* "500/30m,2000/24h" */
 static bool parse_limits(struct command_call *call, const char *text,
                          struct budget_limits *limits_out)
@@ -117,22 +101,63 @@ static bool parse_limits(struct command_call *call, const char *text,
 	             : command_fail(call, "--limits wants limits, such as %s", DEFAULT_LIMITS);
 }
 
-static bool set_rules(struct what_if *what)
+/* The site's configuration; with the databases of networks that it names. Without one, as the
+ * daemon would be without any key. */
+static bool set_config(struct what_if *what)
 {
 	struct command_call *call = what->call;
-	if (call->config) {
-		what->rules = config_gate_rules(call->config);
-		what->mail.domain = span_str(call->config->domain);
-	} else if (!what->options.limits) {
+	bool databases = call->config &&
+	                 (call->config->asn_database || call->config->geoip_database);
+	if (databases) {
+		what->config = config_load(call->config->path, &call->error);
+		return what->config != NULL;
+	}
+	if (!call->config && !what->options.limits) {
 		struct error why = call->error;
 		return command_fail(call, "%s (or say --limits)", why.text);
 	}
-	if (what->options.limits &&
-	    !parse_limits(call, what->options.limits, &what->rules.limits)) {
+	what->config = call->config ? config_ref(call->config) : config_new(false);
+	return what->config || command_fail(call, "out of memory");
+}
+
+static bool set_prices(struct what_if *what)
+{
+	const struct what_if_options *options = &what->options;
+	struct tariff *tariff = &what->rules.gate.tariff;
+	const char *reason;
+	if (options->classic) {
+		*tariff = tariff_classic();
+	}
+	for (size_t i = 0; i < options->nprices; i++) {
+		if (!tariff_parse(span_str(options->price[i]), tariff, &reason)) {
+			return command_fail(what->call, "--price %s: %s", options->price[i],
+			                    reason);
+		}
+	}
+	return true;
+}
+
+static bool set_rules(struct what_if *what)
+{
+	struct command_call *call = what->call;
+	struct budget_limits *limits = &what->windows.limits;
+	if (!set_config(what)) {
 		return false;
 	}
-	what->windows = what->rules.limits;
-	return what->windows.count || parse_limits(call, DEFAULT_LIMITS, &what->windows);
+	what->mail.domain = call->config ? span_str(call->config->domain) : SPAN_NONE;
+	secret_random(&what->mail.key, sizeof what->mail.key);
+	what->rules = (struct whatif_rules){ .gate = config_gate_rules(what->config),
+		                             .config = what->config,
+		                             .history = what->options.history };
+	if (!set_prices(what) ||
+	    (what->options.limits &&
+	     !parse_limits(call, what->options.limits, &what->rules.gate.limits))) {
+		return false;
+	}
+	*limits = what->rules.gate.limits;
+	what->windows.strangers = what->rules.gate.stranger_limits;
+	what->windows.whole = least_tokens(limits);
+	return limits->count || parse_limits(call, DEFAULT_LIMITS, limits);
 }
 
 /* ---- gathering ---- */
@@ -193,7 +218,7 @@ static bool drop_rights(struct command_call *call)
 static bool gather(struct what_if *what)
 {
 	struct command_call *call = what->call;
-	const struct options *options = &what->options;
+	const struct what_if_options *options = &what->options;
 	if (!options->nfiles) {
 		return gather_journal(what) && drop_rights(call);
 	}
@@ -203,190 +228,82 @@ static bool gather(struct what_if *what)
 
 /* ---- the replay ---- */
 
-static json_t *limit_text(const struct budget_limit *limit)
+/* Of mail that is held, as the daemon's notices: one line a day. */
+static bool is_told(const struct what_if *what, struct what_if_tally *tally, int64_t at,
+                    const struct whatif_judgement *judgement)
 {
-	struct buf text = { .cap = 64 };
-	if (limit->window) {
-		budget_limit_write(limit, &text);
+	bool held = judgement->verdict == GATE_HOLD;
+	bool again = held && tally->told_at && at - tally->told_at < DAY;
+	bool first = !(tally->locks + tally->refused + tally->held);
+	if (again || (what->options.once && !first)) {
+		return false;
 	}
-	json_t *json = command_text(buf_span(&text));
-	buf_done(&text);
-	return json;
-}
-
-static void show_lock(struct what_if *what, const struct whatif_message *message,
-                      const struct whatif_judgement *judgement)
-{
-	struct command_call *call = what->call;
-	bool locked = judgement->verdict == GATE_TRIPPED;
-	call->emit(call->context, json_pack("{s:s, s:o, s:o, s:s, s:o, s:I, s:I, s:o}", "row",
-	                                    "event", "time", command_time(message->at),
-	                                    "account", command_text(message->account), "result",
-	                                    locked ? "locked" : "refused", "limit",
-	                                    limit_text(&judgement->limit), "used",
-	                                    (json_int_t)judgement->spent, "asked",
-	                                    (json_int_t)judgement->price, "client",
-	                                    command_text(message->client)));
+	tally->told_at = held ? at : tally->told_at;
+	return true;
 }
 
 static void note(struct what_if *what, const struct whatif_message *message,
-                 const struct whatif_judgement *judgement)
+                 struct whatif_judgement *judgement)
+{
+	struct what_if_tally *tally = &what->tally[what->mail.mail[message->mail].account];
+	if (judgement->verdict == GATE_ALLOW) {
+		return;
+	}
+	if (is_told(what, tally, message->at, judgement)) {
+		what_if_show_event(what, message, judgement);
+	}
+	tally->locks += judgement->verdict == GATE_TRIPPED;
+	tally->refused += judgement->verdict == GATE_NEVER;
+	tally->held += judgement->verdict == GATE_HOLD;
+}
+
+/* Where nobody is stopped: what all of it costs. */
+static void note_cost(struct what_if *what, const struct whatif_message *message,
+                      struct whatif_judgement *judgement)
 {
 	struct whatif_mail *mail = &what->mail.mail[message->mail];
-	struct tally *tally = &what->tally[mail->account];
 	mail->price = judgement->price;
+	mail->strangers = judgement->strangers;
 	what->from = what->messages ? what->from : message->at;
 	what->until = message->at;
 	what->messages++;
 	what->recipients += message->recipients;
-	if (judgement->verdict != GATE_TRIPPED && judgement->verdict != GATE_NEVER) {
-		return;
+}
+
+static bool replay_all(struct what_if *what,
+                       void (*take)(struct what_if *what, const struct whatif_message *message,
+                                    struct whatif_judgement *judgement))
+{
+	struct error *error = &what->call->error;
+	struct whatif_replay *replay = whatif_replay_new(&what->rules, error);
+	struct whatif_message message;
+	struct whatif_judgement judgement;
+	size_t at = 0;
+	bool good = replay != NULL;
+	while (good && whatif_next(&what->mail, &at, &message)) {
+		good = whatif_replay_judge(replay, &message, &judgement, error);
+		if (good) {
+			take(what, &message, &judgement);
+		}
 	}
-	if (!what->options.once || !(tally->locks + tally->refused)) {
-		show_lock(what, message, judgement);
-	}
-	tally->locks += judgement->verdict == GATE_TRIPPED;
-	tally->refused += judgement->verdict == GATE_NEVER;
+	whatif_replay_free(replay);
+	return good;
 }
 
 static bool replay(struct what_if *what)
 {
 	struct command_call *call = what->call;
-	struct whatif_message message;
-	struct whatif_judgement judgement;
-	size_t at = 0;
 	what->tally = calloc(what->mail.accounts.count + 1, sizeof *what->tally);
 	if (!what->tally || !whatif_sort(&what->mail)) {
 		return command_fail(call, "out of memory");
 	}
-	command_layout(call, COMMAND_TABLE, "time account result limit used asked client");
-	while (whatif_next(&what->mail, &at, &message)) {
-		if (!whatif_replay_judge(what->replay, &message, &judgement, &call->error)) {
-			return false;
-		}
-		note(what, &message, &judgement);
+	what->rules.unlimited = true;
+	if (!replay_all(what, note_cost)) {
+		return false;
 	}
-	return true;
-}
-
-/* ---- accounts, and the whole ---- */
-
-/* "420/30m 1800/1d": the highest use of each window. */
-static json_t *use_text(const struct what_if *what, const uint64_t *most)
-{
-	struct buf text = { .cap = 256 };
-	for (size_t i = 0; i < what->windows.count; i++) {
-		struct budget_limit limit = what->windows.limit[i];
-		limit.tokens = most[i] > UINT32_MAX ? UINT32_MAX : (uint32_t)most[i];
-		buf_put_str(&text, i ? " " : "");
-		budget_limit_write(&limit, &text);
-	}
-	json_t *json = command_text(buf_span(&text));
-	buf_done(&text);
-	return json;
-}
-
-/* An account of use, to be sorted. */
-struct line {
-	struct whatif_use use;
-	struct tally tally;
-};
-
-static int by_use(const void *left, const void *right)
-{
-	const struct line *a = left, *b = right;
-	if (a->tally.locks != b->tally.locks) {
-		return a->tally.locks > b->tally.locks ? -1 : 1;
-	}
-	if (a->use.most[0] != b->use.most[0]) {
-		return a->use.most[0] > b->use.most[0] ? -1 : 1;
-	}
-	return (a->use.account > b->use.account) - (a->use.account < b->use.account);
-}
-
-static void show_account(struct what_if *what, const struct line *line)
-{
-	struct command_call *call = what->call;
-	struct span name = names_get(&what->mail.accounts, line->use.account);
-	bool hit = line->tally.locks || line->tally.refused;
-	if (!hit && !what->options.all) {
-		return;
-	}
-	call->emit(call->context, json_pack("{s:s, s:o, s:I, s:I, s:I, s:I, s:o, s:b}", "row",
-	                                    "account", "account", command_text(name), "locked",
-	                                    (json_int_t)line->tally.locks, "refused",
-	                                    (json_int_t)line->tally.refused, "messages",
-	                                    (json_int_t)line->use.messages, "recipients",
-	                                    (json_int_t)line->use.recipients, "most",
-	                                    use_text(what, line->use.most), "ruled",
-	                                    whatif_replay_is_ruled(what->replay, name)));
-}
-
-/* The lowest limits are of those whom they rule: not of the exempt. */
-static void look_at_use(struct what_if *what, const struct whatif_use *use)
-{
-	struct span name = names_get(&what->mail.accounts, use->account);
-	bool ruled = whatif_replay_is_ruled(what->replay, name);
-	for (size_t k = 0; ruled && k < what->windows.count; k++) {
-		what->lowest[k] = use->most[k] > what->lowest[k] ? use->most[k]
-		                                                 : what->lowest[k];
-	}
-}
-
-static bool show_accounts(struct what_if *what)
-{
-	struct command_call *call = what->call;
-	struct line *line = calloc(what->mail.accounts.count + 1, sizeof *line);
-	size_t n = 0, at = 0;
-	if (!line) {
-		return command_fail(call, "out of memory");
-	}
-	whatif_sort_accounts(&what->mail);
-	while (whatif_use_next(&what->mail, &what->windows, &at, &line[n].use)) {
-		line[n].tally = what->tally[line[n].use.account];
-		look_at_use(what, &line[n].use);
-		n++;
-	}
-	qsort(line, n, sizeof *line, by_use);
-	command_layout(call, COMMAND_TABLE,
-	               "account locked refused messages recipients most ruled");
-	for (size_t i = 0; i < n; i++) {
-		show_account(what, &line[i]);
-	}
-	free(line);
-	return true;
-}
-
-static void show_total(struct what_if *what)
-{
-	struct command_call *call = what->call;
-	uint64_t locks = 0, locked = 0, refused = 0;
-	for (size_t i = 0; i < what->mail.accounts.count; i++) {
-		locks += what->tally[i].locks;
-		locked += what->tally[i].locks > 0;
-		refused += what->tally[i].refused;
-	}
-	json_t *row = json_pack(
-	    "{s:s, s:o, s:o, s:o, s:I, s:I, s:I, s:I, s:I, s:I, s:o}", "row", "total", "limits",
-	    command_limits_text(&what->rules.limits), "from", command_time(what->from), "until",
-	    command_time(what->until), "messages", (json_int_t)what->messages, "recipients",
-	    (json_int_t)what->recipients, "accounts", (json_int_t)what->mail.accounts.count,
-	    "locked_accounts", (json_int_t)locked, "locks", (json_int_t)locks, "refused",
-	    (json_int_t)refused, "lowest", use_text(what, what->lowest));
-	if (what->reading.bad) {
-		json_object_set_new(row, "bad_lines",
-		                    json_integer((json_int_t)what->reading.bad));
-		json_object_set_new(row, "first_bad",
-		                    command_text(span_str(what->reading.first_bad)));
-	}
-	if (what->mail.unusable) {
-		json_object_set_new(row, "no_account",
-		                    json_integer((json_int_t)what->mail.unusable));
-	}
-	command_layout(call, COMMAND_CARD,
-	               "limits from until messages recipients accounts locked_accounts locks "
-	               "refused lowest bad_lines first_bad no_account");
-	call->emit(call->context, row);
+	what->rules.unlimited = false;
+	command_layout(call, COMMAND_TABLE, "time account result limit used asked client bill");
+	return replay_all(what, note);
 }
 
 /* ---- the command ---- */
@@ -404,30 +321,13 @@ static bool has_mail(struct what_if *what)
 	                    reading->first_bad);
 }
 
-static bool prepare(struct what_if *what)
-{
-	struct command_call *call = what->call;
-	what->replay = whatif_replay_new(&what->rules, &call->error);
-	bool good = what->replay != NULL;
-	for (size_t i = 0; good && i < what->options.nprices; i++) {
-		good = whatif_replay_price(what->replay, span_str(what->options.price[i]),
-		                           &call->error);
-	}
-	return good;
-}
-
 static bool run(struct what_if *what)
 {
 	if (!read_options(what) || !set_rules(what)) {
 		return false;
 	}
 	what->call->error.text[0] = '\0';
-	if (!gather(what) || !has_mail(what) || !prepare(what) || !replay(what) ||
-	    !show_accounts(what)) {
-		return false;
-	}
-	show_total(what);
-	return true;
+	return gather(what) && has_mail(what) && replay(what) && what_if_show_end(what);
 }
 
 bool command_what_if(struct command_call *call)
@@ -437,7 +337,7 @@ bool command_what_if(struct command_call *call)
 		return command_fail(call, "what-if runs in gatepostctl");
 	}
 	bool good = run(&what);
-	whatif_replay_free(what.replay);
+	config_unref(what.config);
 	whatif_read_done(&what.reading);
 	whatif_done(&what.mail);
 	free(what.tally);

@@ -230,6 +230,9 @@ struct config *config_load(const char *path, struct error *error);
 /* The same without lists and geo databases: a fault in a file of others is no reason why an
  * admin can not unlock an account. */
 struct config *config_load_alone(const char *path, struct error *error);
+/* The defaults, with the listeners of a file without any; with the sample column where there is
+ * one if `sample`. What is derived is NULL. NULL without memory. */
+struct config *config_new(bool sample);
 struct config *config_ref(struct config *config);
 /* NULL is accepted. */
 void config_unref(struct config *config);

@@ -115,9 +115,6 @@ void config_explain_prices(struct buf *out);
 
 /* With nothing in it. NULL without memory. */
 struct config *config_new_empty(void);
-/* The defaults, with the listeners of a file without any; with the sample column where there is
- * one if `sample`. What is derived is NULL. NULL without memory. */
-struct config *config_new(bool sample);
 /* The machine's name, when that has a dot; the part of a hostname behind its first dot. The
  * field stays NULL when there is none. False without memory. */
 bool config_derive_hostname(struct config *config);

@@ -48,7 +48,8 @@ static bool put(struct whatif *w, const struct maillog_event *event, struct span
 		return false;
 	}
 	for (size_t i = 0; i < n; i++) {
-		w->contact[w->ncontacts++] = whatif_contact(account, event->recipient[i]);
+		w->contact[w->ncontacts++] = whatif_contact(&w->key, account,
+		                                            event->recipient[i]);
 	}
 	w->mail[w->nmails++] = *mail;
 	return true;
@@ -199,24 +200,44 @@ void whatif_sort_accounts(struct whatif *w)
 	}
 }
 
-/* The highest sum of a span of `window` among mail `begin` to `end`. */
-static uint64_t highest(const struct whatif *w, size_t begin, size_t end, int64_t window)
+static uint64_t tokens_of(const struct whatif_mail *mail, uint64_t whole)
+{
+	bool fits = count(mail) + (uint64_t)mail->rest <= whole;
+	return fits && mail->price > whole ? whole : mail->price;
+}
+
+static uint64_t strangers_of(const struct whatif_mail *mail, uint64_t whole)
+{
+	(void)whole;
+	return mail->strangers;
+}
+
+/* Mail of one account. */
+struct run {
+	const struct whatif_mail *mail;
+	size_t n;
+	uint64_t whole;
+};
+
+/* The highest sum of a span of `window`. */
+static uint64_t highest(const struct run *run, int64_t window,
+                        uint64_t (*value)(const struct whatif_mail *mail, uint64_t whole))
 {
 	int64_t steps = BUDGET_SLOTS - 1;
 	int64_t span = window + (window + steps - 1) / steps;
 	uint64_t sum = 0, most = 0;
-	size_t from = begin;
-	for (size_t i = begin; i < end; i++) {
-		sum += w->mail[i].price;
-		while (w->mail[i].at - w->mail[from].at >= span) {
-			sum -= w->mail[from++].price;
+	size_t from = 0;
+	for (size_t i = 0; i < run->n; i++) {
+		sum += value(&run->mail[i], run->whole);
+		while (run->mail[i].at - run->mail[from].at >= span) {
+			sum -= value(&run->mail[from++], run->whole);
 		}
 		most = sum > most ? sum : most;
 	}
 	return most;
 }
 
-bool whatif_use_next(const struct whatif *w, const struct budget_limits *limits, size_t *at,
+bool whatif_use_next(const struct whatif *w, const struct whatif_windows *windows, size_t *at,
                      struct whatif_use *use_out)
 {
 	size_t begin = *at;
@@ -227,10 +248,17 @@ bool whatif_use_next(const struct whatif *w, const struct budget_limits *limits,
 	for (; *at < w->nmails && w->mail[*at].account == use.account; ++*at) {
 		const struct whatif_mail *mail = &w->mail[*at];
 		use.messages += mail->price > 0;
-		use.recipients += count(mail) + mail->rest;
+		uint64_t recipients = count(mail) + (uint64_t)mail->rest;
+		use.recipients += recipients;
+		use.largest = recipients > use.largest ? (uint32_t)recipients : use.largest;
 	}
-	for (size_t i = 0; i < limits->count; i++) {
-		use.most[i] = highest(w, begin, *at, limits->limit[i].window);
+	const struct run run = { w->mail + begin, *at - begin, windows->whole };
+	for (size_t i = 0; i < windows->limits.count; i++) {
+		use.most[i] = highest(&run, windows->limits.limit[i].window, tokens_of);
+	}
+	for (size_t i = 0; i < windows->strangers.count; i++) {
+		use.strangers[i] = highest(&run, windows->strangers.limit[i].window,
+		                           strangers_of);
 	}
 	*use_out = use;
 	return true;

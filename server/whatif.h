@@ -7,23 +7,27 @@
 #define GATEPOST_SERVER_WHATIF_H
 
 #include "auth/budget.h"
+#include "auth/secret.h"
 #include "proto/error.h"
 #include "proto/maillog.h"
 #include "proto/names.h"
 
-#define WHATIF_MAX ((size_t)20 * 1000 * 1000) /* recipients; they take about 40 bytes each */
+#define WHATIF_MAX ((size_t)20 * 1000 * 1000) /* recipients; they take about 50 bytes each */
 
 struct whatif_mail {
 	int64_t at;               /* ms since 1970 */
 	uint32_t account, client; /* numbers of names */
 	uint32_t first, n;        /* its contacts; the highest bit of `n`: it is a row */
 	uint32_t rest;            /* more recipients, who are not known */
-	uint32_t price; /* tokens, once it was judged; of a message of rows: in its first */
+	/* Tokens, however many there were to spend, and strangers among its recipients: once it
+	 * was judged; of a message of rows in its first. */
+	uint32_t price, strangers;
 };
 
 struct whatif {
-	struct span domain; /* of accounts that are logged without one; may be empty */
-	size_t max;         /* WHATIF_MAX, but for tests */
+	struct secret_key key; /* of its digests */
+	struct span domain;    /* of accounts that are logged without one; may be empty */
+	size_t max;            /* WHATIF_MAX, but for tests */
 	struct names accounts, clients;
 	struct whatif_mail *mail;
 	size_t nmails, mail_room;
@@ -56,16 +60,22 @@ void whatif_sort_accounts(struct whatif *w);
 struct whatif_use {
 	uint32_t account;
 	uint64_t messages, recipients;
-	/* Most tokens that a limit of each window would have had to have. */
-	uint64_t most[BUDGET_LIMITS_MAX];
+	uint32_t largest; /* message, in recipients */
+	/* Most tokens that a limit of each window would have had to have, and most strangers.
+	 */
+	uint64_t most[BUDGET_LIMITS_MAX], strangers[BUDGET_LIMITS_MAX];
+};
+struct whatif_windows {
+	struct budget_limits limits, strangers;
+	uint64_t whole; /* an empty budget: a message whose recipients fit is no dearer */
 };
 /*
- * The highest use of each limit's window, for the account at `*at`, which is moved to the next.
+ * The highest use of each window, for the account at `*at`, which is moved to the next.
  * A token is back one window later, or up to a sixtieth of it more (auth/budget): that much is
  * added to the window, so that a limit of so many tokens would never have been broken, wherever
  * the slots had begun.
  */
-bool whatif_use_next(const struct whatif *w, const struct budget_limits *limits, size_t *at,
+bool whatif_use_next(const struct whatif *w, const struct whatif_windows *windows, size_t *at,
                      struct whatif_use *use_out);
 /* NULL is accepted. */
 void whatif_done(struct whatif *w);

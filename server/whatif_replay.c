@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "server/config.h"
+#include "server/origin.h"
 #include "server/whatif.h"
 #include "store/incident.h"
 
@@ -13,23 +15,19 @@
 
 struct whatif_replay {
 	struct gate_rules rules;
+	const struct config *config;
+	struct secret_key key; /* of networks */
+	bool history, unlimited;
 	struct gate_device *devices;
 	struct span nobody; /* nobody is suspended where nobody would hear of it */
 	struct store *store;
 	struct store_txn *txn;
 };
 
-/* Of no key: nobody but this process sees it. With the guard it is familiar_contact. */
-uint64_t whatif_contact(struct span account, struct span recipient)
+uint64_t whatif_contact(const struct secret_key *key, struct span account,
+                        struct span recipient)
 {
-	uint64_t h = 0xcbf29ce484222325u;
-	const struct span parts[] = { account, SPAN_LIT("\n"), recipient };
-	for (size_t p = 0; p < COUNT(parts); p++) {
-		for (size_t i = 0; i < parts[p].len; i++) {
-			h = (h ^ (unsigned char)parts[p].ptr[i]) * 0x100000001b3u;
-		}
-	}
-	return h ? h : 1;
+	return familiar_contact(key, account, recipient);
 }
 
 /* ---- the store ---- */
@@ -65,24 +63,46 @@ static bool open_store(struct whatif_replay *replay, struct error *error)
 
 /* ---- rules ---- */
 
-static bool copy_rules(struct whatif_replay *replay, const struct gate_rules *rules)
+static const struct budget_limits NO_LIMITS = { .count = 0 };
+
+static bool copy_devices(struct whatif_replay *replay, const struct gate_rules *rules)
 {
-	replay->rules = *rules;
-	replay->rules.action = GATE_ACTION_SUSPEND;
-	replay->rules.suspend_max.count = 0;
-	replay->nobody = SPAN_LIT("nobody@localhost");
-	replay->rules.suspend.postmaster = &replay->nobody;
-	replay->rules.suspend.npostmaster = 1;
 	replay->devices = calloc(rules->ndevices + 1, sizeof *replay->devices);
 	for (size_t i = 0; replay->devices && i < rules->ndevices; i++) {
 		replay->devices[i] = rules->devices[i];
 		replay->devices[i].action = GATE_ACTION_DEFAULT;
+		if (replay->unlimited) {
+			replay->devices[i].limits = NO_LIMITS;
+		}
 	}
 	replay->rules.devices = replay->devices;
 	return replay->devices != NULL;
 }
 
-struct whatif_replay *whatif_replay_new(const struct gate_rules *rules, struct error *error)
+static bool copy_rules(struct whatif_replay *replay, const struct whatif_rules *from)
+{
+	static const struct config nothing;
+	struct gate_rules *rules = &replay->rules;
+	*rules = from->gate;
+	rules->action = GATE_ACTION_SUSPEND;
+	rules->suspend_max = NO_LIMITS;
+	rules->site_strangers = NO_LIMITS;
+	rules->dwell.from = 100;
+	rules->familiar.off = rules->familiar.off && !from->history;
+	if (from->unlimited) {
+		rules->limits = NO_LIMITS;
+	}
+	replay->nobody = SPAN_LIT("nobody@localhost");
+	rules->suspend.postmaster = &replay->nobody;
+	rules->suspend.npostmaster = 1;
+	rules->suspend.nmembers = 0;
+	replay->config = from->config ? from->config : &nothing;
+	replay->history = from->history;
+	replay->unlimited = from->unlimited;
+	return copy_devices(replay, &from->gate);
+}
+
+struct whatif_replay *whatif_replay_new(const struct whatif_rules *rules, struct error *error)
 {
 	struct whatif_replay *replay = calloc(1, sizeof *replay);
 	if (!replay || !copy_rules(replay, rules)) {
@@ -90,6 +110,7 @@ struct whatif_replay *whatif_replay_new(const struct gate_rules *rules, struct e
 		whatif_replay_free(replay);
 		return NULL;
 	}
+	secret_random(&replay->key, sizeof replay->key);
 	if (!open_store(replay, error)) {
 		whatif_replay_free(replay);
 		return NULL;
@@ -107,18 +128,8 @@ void whatif_replay_free(struct whatif_replay *replay)
 	}
 }
 
-/* With the tariff it is tariff_parse. */
-bool whatif_replay_price(struct whatif_replay *replay, struct span text, struct error *error)
+bool whatif_is_ruled(const struct gate_rules *rules, struct span account)
 {
-	(void)replay;
-	error_set(error, "--price %.*s: there are no prices beside that of a recipient",
-	          SPAN_ARG(text));
-	return false;
-}
-
-bool whatif_replay_is_ruled(const struct whatif_replay *replay, struct span account)
-{
-	const struct gate_rules *rules = &replay->rules;
 	for (size_t i = 0; i < rules->nexempt; i++) {
 		if (gate_pattern_matches(rules->exempt[i], account)) {
 			return false;
@@ -132,43 +143,122 @@ bool whatif_replay_is_ruled(const struct whatif_replay *replay, struct span acco
 	return true;
 }
 
-/* ---- judging ---- */
+/* ---- where it comes from ---- */
 
-/* Every account that has sent is one. */
-static enum store_result meet(struct store_txn *txn, struct span name)
+/* An address, or the network of a row; of anything else nobody knows where it is. */
+static struct origin origin_at(const struct whatif_replay *replay, struct span client)
 {
-	const struct account fresh = { .secret = SPAN_LIT("x") };
-	struct account account;
-	enum store_result result = account_get(txn, name, &account);
-	return result == STORE_NOT_FOUND ? account_put(txn, name, &fresh) : result;
+	struct origin origin = { .network = 0 };
+	struct network network;
+	const char *reason;
+	if (network_parse(client, &network, &reason)) {
+		origin = origin_of(replay->config, &replay->key, network.address);
+		if (origin.network && network.bits < network_around(network.address).bits) {
+			origin.network = familiar_network(&replay->key, &network);
+		}
+	}
+	if (replay->unlimited) {
+		origin.limits = NULL;
+	}
+	return origin;
 }
 
-/* The bill of a suspension, then its end. */
-static bool read_and_unlock(struct whatif_replay *replay, const struct act *act,
-                            uint64_t number, struct whatif_judgement *judgement)
+/* ---- judging ---- */
+
+static enum store_result put_account(struct store_txn *txn, struct span name, int64_t changed)
 {
-	struct arena arena;
-	struct incident incident;
-	struct bill bill;
+	const struct account fresh = { .secret = SPAN_LIT("x"), .changed_wall = changed };
+	return account_put(txn, name, &fresh);
+}
+
+/* A history from nowhere: long enough to charge by, and with one network that is its own. */
+static enum store_result begin_history(struct whatif_replay *replay, const struct act *act)
+{
+	const uint16_t today = (uint16_t)(act->now / FAMILIAR_DAY);
+	const bool own = act->origin.network && !act->origin.familiar && !act->origin.shared;
+	struct history_head head = { .born_day = today, .imported = true, .next_serial = 2 };
+	if (own) {
+		head.network[0] = (struct history_network){
+			.digest = act->origin.network,
+			.serial = 1,
+			.first_day = today,
+			.met_at = act->now,
+			.ripe = true,
+		};
+		memcpy(head.network[0].country, act->origin.country, 2);
+	}
+	enum store_result result = history_head_put(replay->txn, act->account, &head);
+	return result == STORE_OK && own
+	           ? history_share(replay->txn, act->origin.network, act->account)
+	           : result;
+}
+
+/* Every account that has sent is one. */
+static enum store_result meet(struct whatif_replay *replay, const struct act *act)
+{
+	struct account account;
+	enum store_result result = account_get(replay->txn, act->account, &account);
+	if (result != STORE_NOT_FOUND) {
+		return result;
+	}
+	result = put_account(replay->txn, act->account, 0);
+	return result == STORE_OK && replay->history ? begin_history(replay, act) : result;
+}
+
+/* What the smarthost took, as far as anybody knows: all of it. */
+static enum store_result learn(struct whatif_replay *replay, const struct act *act)
+{
+	const struct familiar_lesson lesson = { .account = act->account,
+		                                .contact = act->contact,
+		                                .n = act->ncontacts,
+		                                .origin = act->origin,
+		                                .now = act->now };
+	return familiar_learn(replay->txn, &replay->rules.familiar, &lesson);
+}
+
+/* With a new password: the networks that a suspension bars are open again. */
+static bool unlock(struct whatif_replay *replay, const struct act *act, uint64_t incident)
+{
 	struct suspend_result done;
 	const struct suspend_end end = { .account = act->account,
-		                         .incident = number,
+		                         .incident = incident,
 		                         .event = STANDING_UNLOCK,
 		                         .by = SPAN_LIT("what-if"),
 		                         .how = SPAN_LIT("unlock"),
 		                         .now = act->now,
 		                         .wall = act->wall };
+	return suspend_apply(replay->txn, &replay->rules.suspend, &end, &done) == STORE_OK &&
+	       put_account(replay->txn, act->account, act->wall + 1) == STORE_OK;
+}
+
+static bool read_bill(struct whatif_replay *replay, uint64_t number,
+                      struct whatif_judgement *judgement)
+{
+	struct arena arena;
+	struct incident incident;
+	struct bill bill;
 	arena_init(&arena, BILL_MAX);
 	bool good = incident_get(replay->txn, number, &arena, &incident) == STORE_OK &&
 	            bill_unpack(incident.reasons, &bill);
 	arena_done(&arena);
 	if (good) {
-		judgement->limit = bill.limit;
-		judgement->spent = bill.spent;
-		judgement->price = bill.asked;
+		judgement->beyond = (struct gate_beyond){ .limit = bill.limit,
+			                                  .strangers = bill.strangers,
+			                                  .spent = bill.spent,
+			                                  .asked = bill.asked };
+		judgement->lines = bill.lines;
+		judgement->tariff = bill.tariff;
 	}
-	return good &&
-	       suspend_apply(replay->txn, &replay->rules.suspend, &end, &done) == STORE_OK;
+	return good;
+}
+
+/* It would have been sent again; once. */
+static enum gate_verdict send_again(struct whatif_replay *replay, const struct act *act,
+                                    struct gate_result *result)
+{
+	enum gate_verdict verdict = gate_message(replay->txn, &replay->rules, act, result);
+	bool good = verdict != GATE_TRIPPED || unlock(replay, act, result->suspended.incident);
+	return good ? verdict : GATE_BROKEN;
 }
 
 /* The first of the limits that could never hold it. */
@@ -176,44 +266,58 @@ static void name_limit(struct whatif_replay *replay, const struct act *act,
                        struct whatif_judgement *judgement)
 {
 	struct gate_view view;
+	judgement->beyond.asked = act->recipients;
 	if (gate_show(replay->txn, &replay->rules, act->account, act->now, &view) !=
 	    GATE_ALLOW) {
 		return;
 	}
 	for (size_t i = 0; i < view.limits.count; i++) {
 		if (act->recipients > view.limits.limit[i].tokens) {
-			judgement->limit = view.limits.limit[i];
-			judgement->spent = view.spent[i];
+			judgement->beyond.limit = view.limits.limit[i];
+			judgement->beyond.spent = view.spent[i];
 			return;
 		}
 	}
 }
 
+static bool judge(struct whatif_replay *replay, const struct act *act,
+                  struct whatif_judgement *judgement)
+{
+	struct gate_result result = { .dwell = 0 };
+	enum gate_verdict verdict = gate_message(replay->txn, &replay->rules, act, &result);
+	judgement->verdict = verdict;
+	if (verdict == GATE_TRIPPED) {
+		uint64_t incident = result.suspended.incident;
+		verdict = read_bill(replay, incident, judgement) &&
+		                  unlock(replay, act, incident)
+		              ? send_again(replay, act, &result)
+		              : GATE_BROKEN;
+	} else if (verdict == GATE_NEVER) {
+		name_limit(replay, act, judgement);
+	} else {
+		judgement->beyond = result.beyond;
+	}
+	judgement->price = result.price;
+	judgement->strangers = result.strangers;
+	if (verdict == GATE_ALLOW || verdict == GATE_HOLD) {
+		return learn(replay, act) == STORE_OK;
+	}
+	return verdict == GATE_TRIPPED || verdict == GATE_NEVER;
+}
+
 bool whatif_replay_judge(struct whatif_replay *replay, const struct whatif_message *message,
                          struct whatif_judgement *judgement_out, struct error *error)
 {
-	struct gate_result result = { .dwell = 0 };
-	/* The guard: contact and origin are filled in here, and familiar_learn is called below
-	 * for what was allowed. */
 	const struct act act = { .account = message->account,
 		                 .recipients = message->recipients,
+		                 .contact = message->contact,
+		                 .ncontacts = message->ncontacts,
+		                 .origin = origin_at(replay, message->client),
 		                 .client = message->client,
 		                 .now = message->at,
 		                 .wall = message->at };
-	struct whatif_judgement judgement = { .price = act.recipients };
-	bool good = meet(replay->txn, act.account) == STORE_OK;
-	judgement.verdict = good ? gate_message(replay->txn, &replay->rules, &act, &result)
-	                         : GATE_BROKEN;
-	good = good && judgement.verdict != GATE_BROKEN;
-	if (good && judgement.verdict == GATE_TRIPPED) {
-		/* It would have been sent again. */
-		good = read_and_unlock(replay, &act, result.suspended.incident, &judgement) &&
-		       gate_message(replay->txn, &replay->rules, &act, &result) !=
-		           GATE_BROKEN;
-	} else if (good && judgement.verdict == GATE_NEVER) {
-		name_limit(replay, &act, &judgement);
-	}
-	if (!good) {
+	struct whatif_judgement judgement = { .price = 0 };
+	if (meet(replay, &act) != STORE_OK || !judge(replay, &act, &judgement)) {
 		error_set(error, "the store of the replay failed (is there room in TMPDIR?)");
 		return false;
 	}

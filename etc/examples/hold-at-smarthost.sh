@@ -1,6 +1,12 @@
 #!/bin/sh
 # Holds, at a Postfix on this machine, what it has already taken from an account that is suspended.
 #
+#   install -D -m 755 etc/examples/hold-at-smarthost.sh /usr/local/libexec/hold-at-smarthost.sh
+#   install -m 644 etc/examples/gatepost-hold.* /etc/systemd/system/
+#   systemctl enable --now gatepost-hold.path
+#
+# and in gatepost.conf, then systemctl reload gatepost:
+#
 #   on_suspend = { "/usr/local/libexec/hold-at-smarthost.sh", "/var/lib/gatepost/hold" }
 #
 # A hook is the daemon's user, in the daemon's sandbox; the queue of Postfix is root's. So there are two parts, and all

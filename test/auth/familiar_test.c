@@ -452,19 +452,25 @@ static void writes(void **state)
 static void two_hundred_a_day(void **state)
 {
 	(void)state;
-	sends(net(0), 0, 150);
-	sends(net(0), 150, 150);
+	sends(net(7), 0, 150);
+	sends(net(7), 150, 150);
 	assert_int_equal(head_of(ALICE).contacts, 200);
-	assert_int_equal(looks(net(0), 0, 300).strangers, 100);
+	assert_int_equal(looks(net(7), 0, 300).strangers, 100);
 	now += DAY;
-	sends(net(0), 200, 200);
+	sends(net(7), 200, 200);
 	assert_int_equal(head_of(ALICE).contacts, 400);
 	/* Mail of yesterday, then of today: nobody gets another day by it. */
 	now -= DAY;
-	relays(net(0), 400, 50);
+	relays(net(7), 400, 50);
 	now += DAY;
-	relays(net(0), 400, 50);
+	relays(net(7), 400, 50);
 	assert_int_equal(head_of(ALICE).contacts, 400);
+	/* From where one always is there are more. */
+	now += DAY;
+	for (unsigned i = 0; i < 12; i++) {
+		sends((struct origin){ .familiar = true }, 400 + 100 * i, 100);
+	}
+	assert_int_equal(head_of(ALICE).contacts, 1400);
 }
 
 /* From a network that is not there, or that is barred, nothing new is learned. */

@@ -164,7 +164,7 @@ static void each_row_chooses(void **state)
 			only.price[rows[i].row] = 7;
 			assert_int_equal(bill.count[rows[i].row], cases[c].want);
 			assert_int_equal(tariff_surcharge(&only, &bill),
-			                 i == TARIFF_RECIPIENT ? 0 : 7 * cases[c].want);
+			                 i <= TARIFF_MEMBER ? 0 : 7 * cases[c].want);
 			act.past.learned = false;
 			bill = tariff_bill(&act);
 			assert_int_equal(bill.count[rows[i].row],
@@ -188,8 +188,13 @@ static void classic_counts_recipients_only(void **state)
 		struct tariff_bill bill = tariff_bill(&act);
 		assert_int_equal(tariff_price(&classic, &bill), act.recipients);
 		assert_int_equal(tariff_surcharge(&classic, &bill), 0);
-		assert_int_equal(tariff_provoked(&classic, &bill), 0);
+		assert_int_equal(tariff_forgiven(&classic, &bill), 0);
 		assert_false(tariff_is_strange(&classic, &bill));
+	}
+	for (enum tariff_row row = TARIFF_RECIPIENT; row < TARIFF_ROWS; row++) {
+		struct tariff tariff = classic;
+		tariff.price[row] = 7; /* a recipient has no price */
+		assert_int_equal(tariff_is_classic(&tariff), row == TARIFF_RECIPIENT);
 	}
 	struct tariff_bill all = bill_of(UINT32_MAX);
 	assert_int_equal(tariff_price(&classic, &all), UINT32_MAX);
@@ -205,63 +210,56 @@ static void what_a_bill_costs(void **state)
 	};
 	static const struct {
 		uint32_t count[TARIFF_ROWS];
-		uint32_t price, surcharge, provoked;
+		uint32_t price, surcharge, forgiven;
 		bool strange;
 	} rows[] = {
 		{ { 0 }, 0, 0, 0, false },
 		{ { 5 }, 5, 0, 0, false },
-		{ { 5, 4, 3, 2, 1 }, 12345, 12340, 40 + 100, true },
-		{ { 5, 0, 3 }, 305, 300, 0, false },
-		{ { [TARIFF_STRANGE_NETWORK] = 1 }, 1000, 1000, 0, true },
-		{ { [TARIFF_BEYOND] = 1 }, 10000, 10000, 0, true },
+		{ { 5, 4, 3, 2, 1 }, 12345, 12300, 12340, true },
+		{ { 5, 0, 3 }, 305, 300, 300, false },
+		{ { [TARIFF_STRANGE_NETWORK] = 1 }, 1000, 1000, 1000, true },
+		{ { [TARIFF_BEYOND] = 1 }, 10000, 10000, 10000, true },
 		/* What costs nothing is as if it were not there. */
 		{ { [TARIFF_NEW_NETWORK] = 9, [TARIFF_COUNTRY] = 9 }, 0, 0, 0, false },
 		{ { 5, [TARIFF_TRAP] = 2 }, 11, 6, 6, false },
 		{ { 5, [TARIFF_REFUSED] = 2 }, 5, 0, 0, false },
-		/* Members that are strangers at home, and no more than there are of either. */
-		{ { 1, 6, 7 }, 761, 760, 660, false },
-		{ { 1, 6, 4 }, 461, 460, 460, false },
-		{ { 1, 6, 7, 7 }, 7761, 7760, 60, true },
-		{ { 1, 6, 7, 5 }, 5761, 5760, 60 + 200, true },
-		{ { 1, 6, 7, [TARIFF_SHARED] = 7 }, 810, 809, 660 + 42, false },
+		{ { 1, 6, 7 }, 761, 700, 760, false },
+		{ { 1, 6, 4 }, 461, 400, 460, false },
+		{ { 1, 6, 7, 7 }, 7761, 7700, 7760, true },
+		{ { 1, 6, 7, 5 }, 5761, 5700, 5760, true },
+		{ { 1, 6, 7, [TARIFF_SHARED] = 7 }, 810, 749, 809, false },
 	};
 	for (size_t i = 0; i < COUNT(rows); i++) {
 		struct tariff_bill bill;
 		memcpy(bill.count, rows[i].count, sizeof bill.count);
 		if (tariff_price(&prices, &bill) != rows[i].price ||
 		    tariff_surcharge(&prices, &bill) != rows[i].surcharge ||
-		    tariff_provoked(&prices, &bill) != rows[i].provoked ||
+		    tariff_forgiven(&prices, &bill) != rows[i].forgiven ||
 		    tariff_is_strange(&prices, &bill) != rows[i].strange) {
 			fail_msg("row %zu: %u %u %u %d", i, tariff_price(&prices, &bill),
 			         tariff_surcharge(&prices, &bill),
-			         tariff_provoked(&prices, &bill),
+			         tariff_forgiven(&prices, &bill),
 			         tariff_is_strange(&prices, &bill));
 		}
 	}
 }
 
-/* What anybody could bring about is not told from a strange network, and the other way round.
- */
-static void no_row_is_both_provoked_and_strange(void **state)
+/* Only a strange network has some of them. */
+static void which_are_strange(void **state)
 {
 	(void)state;
-	static const struct {
-		enum tariff_row row;
-		bool provoked, strange;
-	} rows[] = {
-		{ TARIFF_RECIPIENT, false, false }, { TARIFF_MEMBER, true, false },
-		{ TARIFF_STRANGER, false, false },  { TARIFF_STRANGE_NETWORK, false, true },
-		{ TARIFF_BEYOND, false, true },     { TARIFF_NEW_NETWORK, false, true },
-		{ TARIFF_SHARED, false, false },    { TARIFF_COUNTRY, false, true },
-		{ TARIFF_REFUSED, true, false },    { TARIFF_TRAP, true, false },
+	static const bool strange[TARIFF_ROWS] = {
+		[TARIFF_STRANGE_NETWORK] = true,
+		[TARIFF_BEYOND] = true,
+		[TARIFF_NEW_NETWORK] = true,
+		[TARIFF_COUNTRY] = true,
 	};
 	const struct tariff prices = tariff_default();
-	assert_int_equal(COUNT(rows), TARIFF_ROWS);
-	for (size_t i = 0; i < COUNT(rows); i++) {
+	for (size_t i = 0; i < TARIFF_ROWS; i++) {
 		struct tariff_bill bill = { .count = { 0 } };
-		bill.count[rows[i].row] = 1;
-		assert_int_equal(tariff_provoked(&prices, &bill) > 0, rows[i].provoked);
-		assert_int_equal(tariff_is_strange(&prices, &bill), rows[i].strange);
+		bill.count[i] = 1;
+		assert_int_equal(tariff_is_strange(&prices, &bill), strange[i]);
+		assert_int_equal(tariff_forgiven(&prices, &bill) > 0, i != TARIFF_RECIPIENT);
 	}
 }
 
@@ -277,7 +275,7 @@ static void sums_saturate(void **state)
 	}
 	assert_int_equal(tariff_price(&dear, &most), UINT32_MAX);
 	assert_int_equal(tariff_surcharge(&dear, &most), UINT32_MAX);
-	assert_int_equal(tariff_provoked(&dear, &most), UINT32_MAX);
+	assert_int_equal(tariff_forgiven(&dear, &most), UINT32_MAX);
 	/* 2^32 / 100 of them are just too many. */
 	struct tariff_bill traps = { .count = { [TARIFF_TRAP] = 42949672 } };
 	assert_int_equal(tariff_price(&prices, &traps), 4294967200u);
@@ -736,7 +734,7 @@ int main(void)
 		cmocka_unit_test(each_row_chooses),
 		cmocka_unit_test(classic_counts_recipients_only),
 		cmocka_unit_test(what_a_bill_costs),
-		cmocka_unit_test(no_row_is_both_provoked_and_strange),
+		cmocka_unit_test(which_are_strange),
 		cmocka_unit_test(sums_saturate),
 		cmocka_unit_test(parses_prices),
 		cmocka_unit_test(packs_what_differs),

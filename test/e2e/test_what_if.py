@@ -3,6 +3,7 @@ import calendar
 import gzip
 import json
 import os
+import re
 import smtplib
 import subprocess
 import time
@@ -24,7 +25,7 @@ def what_if(*words, code=0, zone="UTC", config="/nonexistent"):
     if code:
         return done.stderr
     rows = [json.loads(line) for line in done.stdout.splitlines()]
-    kinds = {kind: [row for row in rows if row["row"] == kind] for kind in ("event", "account", "total")}
+    kinds = {kind: [row for row in rows if row["row"] == kind] for kind in ("event", "account", "price", "total")}
     assert len(kinds["total"]) == 1 and sum(map(len, kinds.values())) == len(rows)
     return kinds["event"], {row["account"]: row for row in kinds["account"]}, kinds["total"][0]
 
@@ -129,6 +130,133 @@ def test_rows(tmp_path):
     assert total["messages"] == 3 and total["recipients"] == 50 and total["lowest"] == "50/30m"
 
 
+# ---- the guard ----
+
+DAY = 86400
+OFFICE, PHONE, ELSEWHERE = "192.0.2.0/24", "198.51.100.77", "203.0.113.9"
+SURCHARGES = ["list-member", "stranger", "strange-network", "strange-known", "new-network", "shared-network", "country", "refused",
+              "trap"]
+CLASSIC = ["--price"] + [name + "=0" for name in SURCHARGES]
+LIMITS = ("--limits", "500/30m,2000/24h")
+
+
+class Life:
+    """Rows of people at work: forty mails a day to whom they know, and now and then to somebody new."""
+
+    def __init__(self, days):
+        self.begin = T0 - T0 % DAY - days * DAY
+        self.days, self.rows = days, []
+        for person in ("alice", "bob"):
+            for day in range(days):
+                for n in range(40 if day % 7 < 5 else 2):
+                    known = 10 + 3 * day
+                    who = "%s-friend%d@example.net" % (person, (n * 7 + day * 11) % known)
+                    self.mail(self.begin + day * DAY + 8 * 3600 + n * 660, person, who, PHONE if n % 9 == 8 else OFFICE)
+        self.end = self.begin + days * DAY
+
+    def mail(self, at, account, recipient, network=OFFICE):
+        self.rows.append("%d\t%s\t%s\t%s" % (at, account, recipient, network))
+
+    def theft(self, n=600, at=None, network=ELSEWHERE, account="alice"):
+        for i in range(n):
+            self.mail((at or self.end) + 2 * i, account, "victim%d@example.com" % i, network)
+        return self
+
+    def write(self, path):
+        path.write_text("\n".join(self.rows) + "\n")
+        return path
+
+
+def test_honest_life(tmp_path):
+    """Two months at the office: nobody is locked, and the limits that are said to be enough are; half of them are not."""
+    path = Life(60).write(tmp_path / "rows")
+    events, accounts, total = what_if(*LIMITS, "--all", path)
+    assert not events and (total["locks"], total["refused"], total["held"]) == (0, 0, 0)
+    assert set(accounts) == {"alice", "bob"} and all(row["recipients"] < 1900 for row in accounts.values())
+    # A stranger from a familiar network is 5, and there were some: dearer than by number, but far from the limits.
+    most = [int(limit.split("/")[0]) for limit in total["lowest"].split()]
+    assert 40 < most[1] < 200 and 3 < most[0] <= most[1]
+    assert total["lowest_strangers"].endswith("/7d")
+    enough = total["lowest"].replace(" ", ",")
+    assert what_if("--limits", enough, path)[0] == []
+    assert what_if("--limits", "%d/30m,%d/24h" % (most[0] // 2, most[1] // 2), path)[0]
+    # By the classic rule it is the number of recipients: forty, and those of the next day's first 24 minutes.
+    assert what_if(*LIMITS, "--classic", path)[2]["lowest"].split()[1] == "43/1d"
+
+
+def test_theft(tmp_path):
+    """A thief writes from elsewhere: he is locked after a few recipients, and the bill says for what."""
+    life = Life(60).theft()
+    path = life.write(tmp_path / "rows")
+    events, accounts, total = what_if(*LIMITS, path)
+    first = events[0]
+    assert {event["account"] for event in events} == {"alice"} == set(accounts)
+    assert total["locked_accounts"] == 1 and total["locks"] == len(events) == accounts["alice"]["locked"]
+    assert first["result"] == "locked" and first["client"] == ELSEWHERE and first["limit"] == "500/30m"
+    assert 2 * 15 <= calendar.timegm(time.strptime(first["time"], "%Y-%m-%dT%H:%M:%SZ")) - life.end <= 2 * 24
+    lines = {line["price"]: line for line in first["lines"]}
+    assert set(lines) == {"strange-network", "stranger", "new-network"} and lines["new-network"]["count"] == 1
+    assert all(line["sum"] == line["count"] * line["each"] and line["meaning"] for line in lines.values())
+    assert [line["sum"] for line in first["lines"]] == sorted((line["sum"] for line in first["lines"]), reverse=True)
+    assert 15 <= lines["strange-network"]["count"] <= 25
+    assert sum(line["sum"] for line in lines.values()) <= first["used"] + first["asked"] > 500
+    # By his network he is dear, not by his number: without surcharges he stops at the classic limit.
+    for classic in (CLASSIC, ["--classic"]):
+        events = what_if(*LIMITS, *classic, path)[0]
+        assert [(e["used"], e["asked"], e["lines"], e["bill"]) for e in events] == [(500, 1, [], "")]
+    # A price of one's own.
+    again = what_if(*LIMITS, "--price", "strange-network=0", "new-network=0", path)[0][0]
+    assert [line["price"] for line in again["lines"]] == ["stranger"] and again["lines"][0]["count"] >= 40
+    # People see it, too.
+    text = subprocess.run([CTL, "-c", "/nonexistent", "what-if", *LIMITS, str(path)], capture_output=True, text=True).stdout
+    for line in first["lines"]:
+        assert "%(price)s %(count)d x %(each)d = %(sum)d" % line in text
+        assert re.search("(?m)^%(price)s +%(each)d +%(meaning)s" % line, text)
+
+
+def test_young_history(tmp_path):
+    """Before 28 days of history the classic rule holds; --history takes it as there from the first message on."""
+    life = Life(14)
+    honest = life.write(tmp_path / "honest")
+    assert what_if(*LIMITS, "--history", honest)[0] == []
+    path = life.theft().write(tmp_path / "rows")
+    events = what_if(*LIMITS, path)[0]
+    assert [(event["used"], event["asked"], event["lines"]) for event in events] == [(500, 1, [])]
+    first = what_if(*LIMITS, "--history", path)[0][0]
+    assert calendar.timegm(time.strptime(first["time"], "%Y-%m-%dT%H:%M:%SZ")) - life.end <= 2 * 24
+    assert first["account"] == "alice" and "strange-network" in first["bill"]
+
+
+def test_windows_for_strangers(tmp_path):
+    """From where one always is many strangers are held, and the windows that would have been enough are told."""
+    daemon = Gatepost(tmp_path, 25)
+    path = Life(60).theft(150, network=OFFICE).write(tmp_path / "rows")
+    events, accounts, total = what_if("--limits", "5000/30m", path, config=daemon.config)
+    assert [(e["result"], e["limit"], e["lines"]) for e in events] == [("held", "100/1d strangers", [])]
+    assert accounts["alice@example.org"]["held"] == total["held"] >= 50 and total["locks"] == 0
+    day, week = (int(limit.split("/")[0]) for limit in total["lowest_strangers"].split())
+    assert 150 <= day <= 160 and day <= week
+    daemon.configure("stranger_limits = { %d/24h, %d/7d }" % (day, week))
+    assert what_if("--limits", "5000/30m", path, config=daemon.config)[0] == []
+
+
+def test_dear_at_home(tmp_path):
+    """Where one always is surcharges alone lock nobody: what goes beyond the limit by them is held."""
+    path = Life(60).theft(40, network=OFFICE).write(tmp_path / "rows")
+    events, accounts, total = what_if("--limits", "60/30m,2000/24h", path)
+    assert [(e["account"], e["result"], e["limit"], e["lines"]) for e in events] == [("alice", "held", "60/30m", [])]
+    assert events[0]["used"] <= 60 < events[0]["used"] + events[0]["asked"]
+    assert total["locks"] == 0 and total["held"] == accounts["alice"]["held"] > 1
+
+
+def test_what_is_declared(tmp_path):
+    """A network that is declared familiar is as good as the office."""
+    daemon = Gatepost(tmp_path, 25, 'network hotel { addresses = { "203.0.113.0/24" } familiar = yes }')
+    path = Life(60).theft(40).write(tmp_path / "rows")
+    assert what_if(*LIMITS, path, config=daemon.config)[0] == []
+    assert len(what_if(*LIMITS, path)[0]) > 0
+
+
 def test_said_plainly(tmp_path):
     rows = tmp_path / "rows"
     rows.write_text("%d\talice\tbob@example.net\n" % T0)
@@ -137,7 +265,7 @@ def test_said_plainly(tmp_path):
     packed.write_bytes(gzip.compress(rows.read_bytes())[:-9])
     for words, error in (([tmp_path / "none"], "none: No such file"), ([tmp_path], "not a file"), ([packed], "packed.gz: can not"),
                          ([empty], "no mail of an account that logged in: 2 lines, 2 of them bad, first %s:1" % empty),
-                         ([], "gatepost can not be asked"), (["--price", "nonsense=5", rows], "--price nonsense=5"),
+                         ([], "gatepost can not be asked"), (["--price", "nonsense=5", rows], "--price nonsense=5: there is no such price"),
                          (["--nonsense", rows], "--nonsense: not an option")):
         assert error in what_if("--limits", "5/30m", *words, code=1), words
     assert "/nonexistent: No such file or directory (or say --limits)" in what_if(rows, code=1)
@@ -168,12 +296,19 @@ def test_real_postfix(postfix, tmp_path):
                  "virtual_alias_maps = inline:{{staff@example.org = u1@example.org, u2@example.org}}" % users.socket)
     postfix.reload()
 
+    def offers_logins():  # an smtpd from before the reload does not
+        with smtplib.SMTP("127.0.0.1", postfix.port) as smtp:
+            smtp.starttls(context=insecure_context())
+            smtp.ehlo()
+            return smtp.has_extn("auth")
+
     def send(user, recipients):
         with smtplib.SMTP("127.0.0.1", postfix.port) as smtp:
             smtp.starttls(context=insecure_context())
             smtp.login(user, PASSWORD)
             smtp.sendmail("alice@example.org", recipients, message("x"))
     try:
+        wait_until(offers_logins, "logins")
         send("alice@example.org", names(7) + ["staff@example.org"])
         send("bob@example.org", names(2))
         send("alice@example.org", names(4, 7))

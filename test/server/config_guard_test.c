@@ -201,9 +201,9 @@ static void what_is_printed(void **state)
 	(void)state;
 	static const char *const rows[][2] = {
 		{ "prices = {}", "" },
-		{ "prices = 'stranger=4'", "" },
+		{ "prices = 'stranger=2'", "" },
 		{ "prices = { 'country=0', 'stranger=5' }",
-		  "prices = { \"list-member=1\", \"stranger=5\", \"strange-network=15\", "
+		  "prices = { \"list-member=1\", \"stranger=5\", \"strange-network=17\", "
 		  "\"strange-known=1\", \"new-network=25\", \"shared-network=2\", "
 		  "\"country=0\", "
 		  "\"refused=10\", \"trap=100\" }\n" },

@@ -67,14 +67,15 @@ static void joins_rows(void **state)
 	assert_int_equal(n, COUNT(want));
 	assert_int_equal(w.unusable, 1);
 
-	const struct budget_limits limits = { { { 1, 30 * MINUTE } }, 1 };
+	const struct whatif_windows windows = { .limits = { { { 1, 30 * MINUTE } }, 1 },
+		                                .whole = UINT64_MAX };
 	static const struct {
 		const char *account;
 		uint64_t messages, recipients;
 	} uses[] = { { "alice@example.org", 3, 6 }, { "bob@example.org", 2, 8 } };
 	struct whatif_use use;
 	whatif_sort_accounts(&w);
-	for (at = 0, n = 0; whatif_use_next(&w, &limits, &at, &use); n++) {
+	for (at = 0, n = 0; whatif_use_next(&w, &windows, &at, &use); n++) {
 		struct span name = names_get(&w.accounts, use.account);
 		assert_true(span_eq(name, span_str(uses[n].account)));
 		assert_int_equal(use.messages, uses[n].messages);
@@ -117,7 +118,8 @@ static void highest_use(void **state)
 		{ 30 * MINUTE, 20 },
 		{ 30 * MINUTE + 30000, 10 },
 	};
-	const struct budget_limits limits = { { { 1, 30 * MINUTE } }, 1 };
+	const struct whatif_windows windows = { .limits = { { { 1, 30 * MINUTE } }, 1 },
+		                                .whole = UINT64_MAX };
 	for (size_t i = 0; i < COUNT(rows); i++) {
 		struct whatif w = { .max = 0 };
 		struct whatif_use use;
@@ -127,9 +129,36 @@ static void highest_use(void **state)
 			w.mail[k].price = 10;
 		}
 		whatif_sort_accounts(&w);
-		assert_true(whatif_use_next(&w, &limits, &at, &use));
+		assert_true(whatif_use_next(&w, &windows, &at, &use));
 		assert_int_equal(use.most[0], rows[i].most);
-		assert_false(whatif_use_next(&w, &limits, &at, &use));
+		assert_false(whatif_use_next(&w, &windows, &at, &use));
+		whatif_done(&w);
+	}
+}
+
+/* Whose recipients fit an empty budget is no dearer than that; strangers are counted apart. */
+static void bounded_price(void **state)
+{
+	(void)state;
+	static const struct {
+		uint64_t whole, most;
+	} rows[] = { { UINT64_MAX, 200 }, { 200, 200 }, { 99, 198 }, { 10, 20 }, { 9, 200 } };
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		const struct budget_limits limits = { { { 1, 30 * MINUTE } }, 1 };
+		const struct whatif_windows windows = { limits, limits, rows[i].whole };
+		struct whatif w = { .max = 0 };
+		struct whatif_use use;
+		size_t at = 0;
+		for (int64_t k = 0; k < 2; k++) {
+			add_many(&w, T0 + k, "alice", 10);
+			w.mail[k].price = 100;
+			w.mail[k].strangers = 7;
+		}
+		whatif_sort_accounts(&w);
+		assert_true(whatif_use_next(&w, &windows, &at, &use));
+		assert_int_equal(use.most[0], rows[i].most);
+		assert_int_equal(use.strangers[0], 14);
+		assert_int_equal(use.largest, 10);
 		whatif_done(&w);
 	}
 }
@@ -137,10 +166,11 @@ static void highest_use(void **state)
 /* ---- the replay ---- */
 
 /* How many were locked and refused. */
-static unsigned play(struct whatif *w, const struct gate_rules *rules)
+static unsigned play(struct whatif *w, const struct gate_rules *gate)
 {
 	struct error error = { "" };
-	struct whatif_replay *replay = whatif_replay_new(rules, &error);
+	const struct whatif_rules rules = { .gate = *gate };
+	struct whatif_replay *replay = whatif_replay_new(&rules, &error);
 	struct whatif_message message;
 	struct whatif_judgement judgement;
 	unsigned hit = 0;
@@ -150,7 +180,7 @@ static unsigned play(struct whatif *w, const struct gate_rules *rules)
 	while (whatif_next(w, &at, &message)) {
 		assert_true(whatif_replay_judge(replay, &message, &judgement, &error));
 		hit += judgement.verdict != GATE_ALLOW;
-		w->mail[message.mail].price = judgement.price;
+		w->mail[message.mail].price = message.recipients;
 	}
 	whatif_replay_free(replay);
 	return hit;
@@ -178,11 +208,13 @@ static void lowest_limits(void **state)
 		struct whatif w = { .max = 0 };
 		struct whatif_use use;
 		uint64_t most[2] = { 0, 0 };
+		const struct whatif_windows windows = { .limits = rules.limits,
+			                                .whole = UINT64_MAX };
 		size_t at = 0;
 		random_mail(&w, seed);
 		assert_true(play(&w, &rules) > 0);
 		whatif_sort_accounts(&w);
-		while (whatif_use_next(&w, &rules.limits, &at, &use)) {
+		while (whatif_use_next(&w, &windows, &at, &use)) {
 			most[0] = use.most[0] > most[0] ? use.most[0] : most[0];
 			most[1] = use.most[1] > most[1] ? use.most[1] : most[1];
 		}
@@ -208,19 +240,19 @@ static void judges(void **state)
 		const char *account;
 		uint32_t recipients;
 		enum gate_verdict verdict;
-		uint32_t spent;
+		uint32_t spent, price;
 	} rows[] = {
-		{ T0, "alice", 6, GATE_ALLOW, 0 },
-		{ T0 + 1, "alice", 5, GATE_TRIPPED, 6 },
-		{ T0 + 2, "alice", 5, GATE_ALLOW, 0 },
-		{ T0 + 3, "alice", 1, GATE_TRIPPED, 10 },
-		{ T0 + 4, "bob", 11, GATE_NEVER, 0 },
-		{ T0 + 5, "bob", 11, GATE_NEVER, 0 },
-		{ T0 + 6, "bob", 11, GATE_TRIPPED, 0 },
-		{ T0 + 7, "news-1@lists", 500, GATE_ALLOW, 0 },
-		{ T0 + 8, "scanner", 20, GATE_ALLOW, 0 },
-		{ T0 + 9, "scanner", 1, GATE_TRIPPED, 20 },
-		{ T0 + 31 * MINUTE, "alice", 10, GATE_ALLOW, 0 },
+		{ T0, "alice", 6, GATE_ALLOW, 0, 6 },
+		{ T0 + 1, "alice", 5, GATE_TRIPPED, 6, 5 },
+		{ T0 + 2, "alice", 5, GATE_ALLOW, 0, 5 },
+		{ T0 + 3, "alice", 1, GATE_TRIPPED, 10, 1 },
+		{ T0 + 4, "bob", 11, GATE_NEVER, 0, 0 },
+		{ T0 + 5, "bob", 11, GATE_NEVER, 0, 0 },
+		{ T0 + 6, "bob", 11, GATE_TRIPPED, 0, 0 },
+		{ T0 + 7, "news-1@lists", 500, GATE_ALLOW, 0, 500 },
+		{ T0 + 8, "scanner", 20, GATE_ALLOW, 0, 20 },
+		{ T0 + 9, "scanner", 1, GATE_TRIPPED, 20, 1 },
+		{ T0 + 31 * MINUTE, "alice", 10, GATE_ALLOW, 0, 10 },
 	};
 	const struct span exempt = SPAN_LIT("news-*@lists");
 	const struct gate_device device = {
@@ -229,15 +261,15 @@ static void judges(void **state)
 		.action = GATE_ACTION_DEFER,
 	};
 	/* What is configured at the limit does not count, nor for how many. */
-	const struct gate_rules rules = {
-		.limits = { { { 10, 30 * MINUTE } }, 1 },
-		.action = GATE_ACTION_HOLD,
-		.suspend_max = { { { 1, 60 * MINUTE } }, 1 },
-		.devices = &device,
-		.ndevices = 1,
-		.exempt = &exempt,
-		.nexempt = 1,
-	};
+	const struct whatif_rules rules = { .gate = {
+						.limits = { { { 10, 30 * MINUTE } }, 1 },
+						.action = GATE_ACTION_HOLD,
+						.suspend_max = { { { 1, 60 * MINUTE } }, 1 },
+						.devices = &device,
+						.ndevices = 1,
+						.exempt = &exempt,
+						.nexempt = 1,
+					    } };
 	struct error error = { "" };
 	struct whatif_replay *replay = whatif_replay_new(&rules, &error);
 	assert_non_null(replay);
@@ -247,25 +279,28 @@ static void judges(void **state)
 			                                .recipients = rows[i].recipients };
 		struct whatif_judgement judgement;
 		assert_true(whatif_replay_judge(replay, &message, &judgement, &error));
-		if (judgement.verdict != rows[i].verdict ||
-		    judgement.price != rows[i].recipients ||
-		    (rows[i].verdict != GATE_ALLOW && judgement.spent != rows[i].spent)) {
+		if (judgement.verdict != rows[i].verdict || judgement.price != rows[i].price ||
+		    (rows[i].verdict != GATE_ALLOW &&
+		     judgement.beyond.asked != rows[i].recipients) ||
+		    (rows[i].verdict != GATE_ALLOW &&
+		     judgement.beyond.spent != rows[i].spent)) {
 			fail_msg("row %zu: verdict %d, price %u, spent %u", i,
-			         (int)judgement.verdict, judgement.price, judgement.spent);
+			         (int)judgement.verdict, judgement.price,
+			         judgement.beyond.spent);
 		}
 	}
-	assert_true(whatif_replay_is_ruled(replay, SPAN_LIT("alice")));
-	assert_false(whatif_replay_is_ruled(replay, SPAN_LIT("news-7@lists")));
-	assert_false(whatif_replay_is_ruled(replay, SPAN_LIT("scanner")));
+	assert_true(whatif_is_ruled(&rules.gate, SPAN_LIT("alice")));
+	assert_false(whatif_is_ruled(&rules.gate, SPAN_LIT("news-7@lists")));
+	assert_false(whatif_is_ruled(&rules.gate, SPAN_LIT("scanner")));
 	whatif_replay_free(replay);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(joins_rows),    cmocka_unit_test(bounded),
-		cmocka_unit_test(highest_use),   cmocka_unit_test(judges),
-		cmocka_unit_test(lowest_limits),
+		cmocka_unit_test(joins_rows),  cmocka_unit_test(bounded),
+		cmocka_unit_test(highest_use), cmocka_unit_test(bounded_price),
+		cmocka_unit_test(judges),      cmocka_unit_test(lowest_limits),
 	};
 	return cmocka_run_group_tests_name("whatif", tests, NULL, NULL);
 }
