@@ -156,7 +156,7 @@ static void write_entry(const struct entry *entry, struct buf *out)
 		[GATE_WOULD_SUSPEND] = "would have been suspended",
 	};
 	static_assert(COUNT(words) == GATE_WOULDS, "each has its words");
-	buf_printf(out, "%.*s: %s", SPAN_ARG(entry->account), words[entry->worst]);
+	buf_printf(out, "Account %.*s: %s", SPAN_ARG(entry->account), words[entry->worst]);
 	if (entry->times > 1) {
 		buf_printf(out, " (seen %llu times)", (unsigned long long)entry->times);
 	}
@@ -175,7 +175,8 @@ static void write_time(int64_t wall, struct buf *out)
 	buf_printf(out, "%s\n", text);
 }
 
-/* A line that says since when, and one an account. */
+/* A line that says since when, and one an account. None begins with a name, which may be a word
+ * that a mail program could send back as an order. */
 static void write_note(struct unpacker *in, const struct head *head, struct buf *out)
 {
 	struct entry entry;
@@ -184,7 +185,7 @@ static void write_note(struct unpacker *in, const struct head *head, struct buf 
 		write_entry(&entry, out);
 	}
 	if (head->more) {
-		buf_printf(out, "and others, for whom there is no room here\n");
+		buf_printf(out, "Others, for whom there is no room here\n");
 	}
 }
 

@@ -74,9 +74,10 @@ static void one_a_day(void **state)
 	fake_clock_pass(1);
 	assert_true(is_due());
 	assert_true(tell());
-	assert_note(1,
-	            "alice@example.org: would have been suspended (seen 3 times); came near a "
-	            "limit\nbob@example.org: came near a limit\n");
+	assert_note(
+	    1,
+	    "Account alice@example.org: would have been suspended (seen 3 times); came near a "
+	    "limit\nAccount bob@example.org: came near a limit\n");
 	/* It is told; the next begins with the next. */
 	assert_false(is_due());
 	fake_clock_pass(2 * DAY);
@@ -85,7 +86,7 @@ static void one_a_day(void **state)
 	assert_false(is_due());
 	fake_clock_pass(DAY);
 	assert_true(tell());
-	assert_note(2, "bob@example.org: mail would have been deferred\n");
+	assert_note(2, "Account bob@example.org: mail would have been deferred\n");
 }
 
 /* So many accounts that there is no room: their number is bounded, and it is said. */
@@ -111,7 +112,7 @@ static void bounded(void **state)
 	arena_init(&arena, QUEUE_ENTRY_MAX);
 	assert_int_equal(queue_list_next(txn, SPAN_NONE, id, &id), STORE_OK);
 	assert_int_equal(queue_get(txn, id, &arena, &entry), STORE_OK);
-	assert_non_null(memmem(entry.note.ptr, entry.note.len, "\nand others", 11));
+	assert_non_null(memmem(entry.note.ptr, entry.note.len, "\nOthers", 7));
 	assert_null(memmem(entry.note.ptr, entry.note.len, "user999@", 8));
 	arena_done(&arena);
 	store_abort(txn);
@@ -129,9 +130,10 @@ static void ruined(void **state)
 	add(ALICE, GATE_WOULD_NEVER, false);
 	fake_clock_pass(DAY);
 	assert_true(tell());
-	assert_note(1,
-	            "alice@example.org: a message that is too large for its limits would have "
-	            "been refused\n");
+	assert_note(
+	    1,
+	    "Account alice@example.org: a message that is too large for its limits would have "
+	    "been refused\n");
 }
 
 int main(void)
