@@ -1,10 +1,11 @@
 /*
- * What a history costs: microseconds for a look, a note and a lesson with a hundred recipients,
- * and bytes an account, by its rows and by the pages of the store.
+ * What a judgement costs, and what a history: gate_message and gate_recipient by the second,
+ * with one recipient and with a hundred; microseconds for a look, a note and a lesson with a
+ * hundred; and bytes an account, by its rows and by the pages of the store.
  *
- *     history [DIR]    the store is made in a fresh folder there, and removed
+ *     gate [DIR]    the store is made in a fresh folder there, and removed
  */
-#include "auth/familiar.h"
+#include "auth/gate.h"
 
 #include <ftw.h>
 #include <stdio.h>
@@ -23,7 +24,7 @@ static const struct familiar_rules rules = { .keep = 13 * FAMILIAR_MONTH, .share
 static void require(bool ok, const char *what)
 {
 	if (!ok) {
-		fprintf(stderr, "history: %s\n", what);
+		fprintf(stderr, "gate: %s\n", what);
 		exit(1);
 	}
 }
@@ -42,9 +43,19 @@ static uint64_t contact(struct span account, unsigned number)
 	return familiar_contact(&site, account, span_of(name, (size_t)len));
 }
 
+static void add_account(struct store *store, struct span account)
+{
+	const struct account row = { .secret = SPAN_LIT("x") };
+	struct store_txn *txn = store_begin_write(store, NULL);
+	require(txn && account_put(txn, account, &row) == STORE_OK &&
+	            store_commit(txn, NULL) == STORE_OK,
+	        "can not add it");
+}
+
 /* An account that wrote to so many, and uses three networks. */
 static void fill(struct store *store, struct span account, unsigned contacts)
 {
+	add_account(store, account);
 	uint64_t batch[BATCH];
 	for (unsigned done = 0; done < contacts;) {
 		struct store_txn *txn = store_begin_write(store, NULL);
@@ -149,6 +160,72 @@ static void print_times(struct store *store, unsigned contacts)
 	       times.rest / ROUNDS);
 }
 
+/* ---- judgements ---- */
+
+/* As configured by default, with limits that are never reached. */
+static const struct gate_rules gate = {
+	.limits = { { { BUDGET_TOKENS_MAX, (int64_t)30 * 60 * 1000 },
+	              { BUDGET_TOKENS_MAX, FAMILIAR_DAY } },
+	            2 },
+	.familiar = { .keep = 13 * FAMILIAR_MONTH, .shared_from = 8 },
+	.dwell = { 50, 300000, 4 * HOUR },
+	.stranger_limits = { { { 100, FAMILIAR_DAY }, { 300, 7 * FAMILIAR_DAY } }, 2 },
+};
+
+static double judge(struct store_txn *txn, struct span account, unsigned contacts,
+                    uint32_t recipients, bool courtesy)
+{
+	static unsigned next;
+	uint64_t digests[RECIPIENTS];
+	struct gate_result result;
+	struct act act = { .account = account,
+		           .recipients = recipients,
+		           .contact = digests,
+		           .ncontacts = recipients,
+		           .origin = { .network = 1 },
+		           .client = SPAN_LIT("192.0.2.7"),
+		           .subject = SPAN_LIT("minutes of the meeting"),
+		           .now = NOW,
+		           .wall = NOW };
+	for (uint32_t i = 0; i < recipients; i++) {
+		next = next * 1664525u + 1013904223u;
+		digests[i] = contact(account, next % contacts);
+	}
+	double start = micros();
+	enum gate_verdict verdict = courtesy ? gate_recipient(txn, &gate, &act)
+	                                     : gate_message(txn, &gate, &act, &result);
+	double took = micros() - start;
+	require(verdict == GATE_ALLOW, "it was not allowed");
+	return took;
+}
+
+static void print_judgements(struct store *store, unsigned contacts)
+{
+	static const struct {
+		const char *name;
+		uint32_t recipients;
+		bool courtesy;
+	} kinds[] = { { "a RCPT", 1, true },
+		      { "a mail", 1, false },
+		      { "a mail to 100", 100, false } };
+	char name[48];
+	int len = snprintf(name, sizeof name, "user-%u-0@example.org", contacts);
+	struct store_txn *txn = store_begin_write(store, NULL);
+	require(txn != NULL, "can not write");
+	printf("%7u contacts:", contacts);
+	for (size_t k = 0; k < COUNT(kinds); k++) {
+		double sum = 0;
+		for (unsigned i = 0; i < ROUNDS; i++) {
+			sum += judge(txn, span_of(name, (size_t)len), contacts,
+			             kinds[k].recipients, kinds[k].courtesy);
+		}
+		printf("%s judged %s in %.1f us, %.0f a second", k ? "," : "", kinds[k].name,
+		       sum / ROUNDS, 1e6 * ROUNDS / sum);
+	}
+	printf("\n");
+	store_abort(txn);
+}
+
 static int remove_one(const char *path, const struct stat *st, int kind, struct FTW *ftw)
 {
 	(void)st;
@@ -177,6 +254,9 @@ int main(int argc, char **argv)
 	}
 	for (size_t i = 0; i < COUNT(sizes); i++) {
 		print_times(store, sizes[i].contacts);
+	}
+	for (size_t i = 0; i < COUNT(sizes); i++) {
+		print_judgements(store, sizes[i].contacts);
 	}
 	store_close(store);
 	nftw(dir, remove_one, 8, FTW_DEPTH | FTW_PHYS);
