@@ -350,6 +350,12 @@ bool gate_was_held(struct store_txn *txn, struct span account, int64_t accepted_
 enum store_result gate_learn(struct store_txn *txn, const struct gate_rules *rules,
                              const struct familiar_lesson *lesson)
 {
+	/* Whether the row can be read is no matter here: it must not fail what was sent. */
+	struct span row;
+	enum store_result result = store_get(txn, STORE_ACCOUNT, lesson->account, &row);
+	if (result != STORE_OK) {
+		return result == STORE_NOT_FOUND ? STORE_OK : result;
+	}
 	return gate_was_held(txn, lesson->account, lesson->now)
 	           ? store_txn_result(txn)
 	           : familiar_learn(txn, &rules->familiar, lesson);

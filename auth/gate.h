@@ -176,7 +176,7 @@ enum gate_verdict gate_trip(struct store_txn *txn, const struct gate_rules *rule
 /* Was mail that is still being relayed, and was accepted then, held by an incident since? It
  * teaches nothing, whether its account is good again or not. Yes, when that can not be told. */
 bool gate_was_held(struct store_txn *txn, struct span account, int64_t accepted_at);
-/* The smarthost took mail of this account: its recipients are learned. */
+/* The smarthost took mail of this account: its recipients are learned, if it is still there. */
 enum store_result gate_learn(struct store_txn *txn, const struct gate_rules *rules,
                              const struct familiar_lesson *lesson);
 /* It refused recipients as unknown (5.1.x): the strangers among them are charged, and when that

@@ -309,7 +309,7 @@ static void send_one(struct replay *r, struct span account, struct letter *lette
 	name_place(r, word, &name);
 	letter->place = buf_span(&name);
 	enum gate_verdict verdict = mail(r, account, letter);
-	if (!is_word(want, replay_verdict(verdict))) {
+	if (!is_word(want, "any") && !is_word(want, replay_verdict(verdict))) {
 		FAIL(r, "c%u and %zu others: %s", letter->to.number[0], letter->to.n - 1,
 		     replay_verdict(verdict));
 	}

@@ -409,6 +409,8 @@ static void account_remove(struct replay *r, struct span account, const struct s
 	(void)words;
 	(void)count;
 	assert_int_equal(account_delete(r->txn, account), STORE_OK);
+	enum store_result result = history_delete(r->txn, account);
+	assert_true(result == STORE_OK || result == STORE_NOT_FOUND);
 }
 
 /* ---- a step ---- */
