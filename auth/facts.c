@@ -272,6 +272,30 @@ void bill_pack(const struct bill *bill, struct buf *out)
 	pack_lines(bill, out);
 }
 
+void bill_write(const struct bill *bill, struct buf *out)
+{
+	const char *before = ": ";
+	if (!bill->limit.window) {
+		return;
+	}
+	budget_limit_write(&bill->limit, out);
+	buf_printf(out, "%s, %u used, %u asked for", bill->strangers ? " strangers" : "",
+	           bill->spent, bill->asked);
+	for (enum tariff_row i = TARIFF_RECIPIENT + 1; i < TARIFF_ROWS; i++) {
+		if (bill->lines.count[i] && bill->tariff.price[i]) {
+			buf_printf(out, "%s%s %u x %u", before, tariff_name(i),
+			           bill->lines.count[i], bill->tariff.price[i]);
+			before = ", ";
+		}
+	}
+	before = "; from ";
+	for (size_t i = 0; i < FACTS_NETWORKS && bill->facts.network[i].text[0]; i++) {
+		buf_printf(out, "%s%s (%u)", before, bill->facts.network[i].text,
+		           bill->facts.network[i].recipients);
+		before = ", ";
+	}
+}
+
 /* Fields of a newer version are passed over. */
 static void unpack_fields(struct unpacker *in, struct bill *bill)
 {

@@ -53,6 +53,9 @@ struct bill {
 /* Is there a price in it that only a strange network has? Then held mail may be a thief's. */
 bool bill_is_strange(const struct bill *bill);
 void bill_pack(const struct bill *bill, struct buf *out);
+/* In short, on one line, for the journal: "500/30m, 495 used, 25 asked for: stranger 20 x 4,
+ * new-network 1 x 25; from 192.0.2.7 (20)". Nothing where no limit was broken. */
+void bill_write(const struct bill *bill, struct buf *out);
 /* One of before there were app passwords names none. */
 bool bill_unpack(struct span row, struct bill *bill_out);
 

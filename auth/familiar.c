@@ -1,5 +1,7 @@
 #include "auth/familiar_head.h"
 
+#include "store/account.h"
+
 /* ---- digests ---- */
 
 /* Deriving them costs more than ten digests: each thread keeps those of the key it used last.
@@ -109,11 +111,10 @@ static enum store_result count_strangers(struct store_txn *txn,
 	return STORE_OK;
 }
 
+/* A list is one of them: its members are paid for as such, wherever the mail comes from. */
 static uint32_t count_known(const struct act *act, uint32_t strangers)
 {
-	uint64_t all = (uint64_t)act->recipients + act->members;
-	uint64_t known = all > strangers ? all - strangers : 0;
-	return known < UINT32_MAX ? (uint32_t)known : UINT32_MAX;
+	return act->recipients > strangers ? act->recipients - strangers : 0;
 }
 
 /* How many known recipients may still be written to from there today. */
@@ -203,6 +204,16 @@ enum store_result familiar_look(struct store_txn *txn, const struct familiar_rul
 	return STORE_OK;
 }
 
+bool familiar_is_own(const struct act *act, const struct history_head *head)
+{
+	bool own = act->past.network == ACT_NETWORK_RIPE || act->origin.shared;
+	for (size_t i = 0; i < HISTORY_NETWORKS && !own; i++) {
+		const struct history_network *network = &head->network[i];
+		own = network->digest == act->origin.network && network->ripe;
+	}
+	return own;
+}
+
 /* ---- noting ---- */
 
 static bool note_known(struct history_network *network, const struct act *act)
@@ -245,6 +256,47 @@ enum store_result familiar_note(struct store_txn *txn, const struct familiar_rul
 }
 
 /* ---- for the admin ---- */
+
+enum store_result familiar_unbar(struct store_txn *txn, struct span account)
+{
+	struct history_head head;
+	enum store_result result = history_head_get(txn, account, &head);
+	if (result == STORE_OK && !head.barred_wall) {
+		return STORE_NOT_FOUND;
+	}
+	if (result == STORE_OK) {
+		familiar_lift_bars(&head, INT64_MAX);
+		result = history_head_put(txn, account, &head);
+	}
+	return result;
+}
+
+enum store_result familiar_show_network(struct store_txn *txn, struct span account,
+                                        uint64_t network, int64_t now,
+                                        struct familiar_network_view *view_out)
+{
+	struct history_head head;
+	struct account row;
+	enum store_result result = account_get(txn, account, &row);
+	if (result == STORE_OK) {
+		result = history_head_get(txn, account, &head);
+	}
+	if (result != STORE_OK) {
+		return result;
+	}
+	familiar_lift_bars(&head, row.changed_wall);
+	const struct history_network *found = familiar_find(&head, network);
+	*view_out = (struct familiar_network_view){ .barred = head.barred_rest };
+	if (found) {
+		uint16_t today = familiar_day(now);
+		bool past = today > found->first_day;
+		view_out->known = true;
+		view_out->days = past ? (unsigned)(today - found->first_day) : 0;
+		view_out->ripe = found->ripe;
+		view_out->barred = found->barred || (head.barred_rest && !found->ripe);
+	}
+	return store_txn_result(txn);
+}
 
 enum store_result familiar_show(struct store_txn *txn, const struct familiar_rules *rules,
                                 struct span account, int64_t now,

@@ -67,6 +67,9 @@ uint64_t familiar_as(const struct secret_key *key, uint32_t number);
 enum store_result familiar_look(struct store_txn *txn, const struct familiar_rules *rules,
                                 int64_t changed_wall, struct act *act,
                                 struct history_head *head_out);
+/* Is its network declared, or familiar to this very account? One that is shared because others
+ * use it may not be. Of an act that familiar_look has filled in. */
+bool familiar_is_own(const struct act *act, const struct history_head *head);
 /* In the commit that takes the act (never for one that is refused, but for the one that
  * suspends): its network was used, and so many known recipients written to. Writes only where
  * a bit changes, for a ripe network nothing. */
@@ -89,18 +92,18 @@ struct familiar_lesson {
  * is barred, nothing new is learned. */
 enum store_result familiar_learn(struct store_txn *txn, const struct familiar_rules *rules,
                                  const struct familiar_lesson *lesson);
-/* Deletes what is unused for longer than `keep`. Now and then, for each account of which
- * something is kept (history_next). */
+/* Deletes what is unused for longer than `keep`; `any_out` says whether anything was. Now and
+ * then, for each account of which something is kept (server/forget). */
 enum store_result familiar_forget(struct store_txn *txn, const struct familiar_rules *rules,
-                                  struct span account, int64_t now);
+                                  struct span account, int64_t now, bool *any_out);
 
 /* ---- a suspension, in its own commit ---- */
 
 /* Unlearns the unripe networks, and the contacts that were written to only from unripe ones.
  * With `bar` (the bill holds surcharges) those networks that were used in the last 24 hours
- * stay barred for the account until its secret is newer than `wall`. */
+ * stay barred for the account until its secret is another one. */
 enum store_result familiar_unlearn(struct store_txn *txn, struct span account, bool bar,
-                                   int64_t now, int64_t wall);
+                                   int64_t now);
 
 /* ---- for the admin ---- */
 
@@ -117,6 +120,21 @@ struct familiar_view {
 	bool barred_rest; /* all others that are not ripe, too */
 	uint64_t bytes;
 };
+/* Opens the bars of an account without a new password; its barred networks begin anew.
+ * NOT_FOUND when there are none. */
+enum store_result familiar_unbar(struct store_txn *txn, struct span account);
+
+/* What is kept of one network of an account. */
+struct familiar_network_view {
+	bool known;    /* else: nothing */
+	unsigned days; /* of T, since it was first met */
+	bool ripe, barred;
+};
+/* Bars that are older than the account's secret are void. */
+enum store_result familiar_show_network(struct store_txn *txn, struct span account,
+                                        uint64_t network, int64_t now,
+                                        struct familiar_network_view *view_out);
+
 /* Of bars, those that are recorded: a password that was changed since voids them. */
 enum store_result familiar_show(struct store_txn *txn, const struct familiar_rules *rules,
                                 struct span account, int64_t now,

@@ -32,7 +32,8 @@ struct history_network *familiar_meet(struct store_txn *txn, struct span account
 /* Leaves a free place; a ripe one is shared by one less. */
 void familiar_drop(struct store_txn *txn, struct span account, struct history_network *network);
 void familiar_drop_barred(struct history_head *head);
-/* A password that is newer than the bars opens them: those networks begin anew. */
+/* A password that is newer than the one of their time opens the bars: those networks begin
+ * anew. */
 void familiar_lift_bars(struct history_head *head, int64_t changed_wall);
 /* True when it changed. */
 bool familiar_note_country(struct history_network *network, const struct origin *origin);

@@ -219,16 +219,25 @@ static bool drop_unused(struct store_txn *txn, const struct familiar_rules *rule
 }
 
 enum store_result familiar_forget(struct store_txn *txn, const struct familiar_rules *rules,
-                                  struct span account, int64_t now)
+                                  struct span account, int64_t now, bool *any_out)
 {
 	struct history_head head;
 	struct forgetting forgetting = { rules, now };
+	bool dropped = false;
 	enum store_result result = history_head_get(txn, account, &head);
-	if (result == STORE_OK && drop_unused(txn, rules, account, &head, now)) {
+	if (result != STORE_OK) {
+		return result;
+	}
+	uint32_t contacts = head.contacts;
+	dropped = drop_unused(txn, rules, account, &head, now);
+	if (dropped) {
 		result = history_head_put(txn, account, &head);
 	}
-	return result == STORE_OK ? history_filter(txn, account, &head, is_in_use, &forgetting)
-	                          : result;
+	if (result == STORE_OK) {
+		result = history_filter(txn, account, &head, is_in_use, &forgetting);
+	}
+	*any_out = dropped || head.contacts != contacts;
+	return result;
 }
 
 /* ---- a suspension ---- */
@@ -244,8 +253,9 @@ static bool is_blank(const struct history_head *head)
 	return !head->born_day && !head->next_serial;
 }
 
-/* Bars those of today, or all but the ripe when there are too many to tell. */
-static void bar_networks(struct history_head *head, bool bar, int64_t now, int64_t wall)
+/* Bars those of today, or all but the ripe when there are too many to tell. That secret which
+ * is the account's now does not open them, whatever the wall clock says of its age. */
+static void bar_networks(struct history_head *head, bool bar, int64_t now, int64_t changed_wall)
 {
 	unsigned barred = 0;
 	int64_t since = now - FAMILIAR_HOUR; /* a use is kept to the hour */
@@ -268,13 +278,13 @@ static void bar_networks(struct history_head *head, bool bar, int64_t now, int64
 		familiar_drop_barred(head);
 	}
 	if (bar && (barred || rest)) {
-		head->barred_wall = wall > 0 ? wall : 1;
+		head->barred_wall = changed_wall > 0 ? changed_wall : 1;
 	}
 	head->lost_at = 0;
 }
 
 enum store_result familiar_unlearn(struct store_txn *txn, struct span account, bool bar,
-                                   int64_t now, int64_t wall)
+                                   int64_t now)
 {
 	struct history_head head;
 	struct account row = { .changed_wall = 0 };
@@ -288,7 +298,7 @@ enum store_result familiar_unlearn(struct store_txn *txn, struct span account, b
 		return result;
 	}
 	familiar_lift_bars(&head, changed_wall);
-	bar_networks(&head, bar, now, wall);
+	bar_networks(&head, bar, now, changed_wall);
 	result = history_filter(txn, account, &head, is_settled, NULL);
 	if (result != STORE_OK && result != STORE_DAMAGED) {
 		return result;

@@ -404,7 +404,14 @@ enum gate_verdict gate_refused(struct store_txn *txn, const struct gate_rules *r
 	}
 	f.verdict = gate_judge_charge(rules, &f);
 	if (f.verdict == GATE_TRIPPED) {
-		return refuse(txn, rules, &f, result_out);
+		bool fits = true;
+		if (!gate_site_fits(txn, KEY_SITE_LEDGER, &rules->suspend_max, 1, act->now,
+		                    &fits)) {
+			return GATE_BROKEN;
+		}
+		if (fits) {
+			return refuse(txn, rules, &f, result_out);
+		}
 	}
 	budget_take(&f.books.budget, f.price, act->now);
 	tariff_tally_note(&f.books.tally, &f.bill);

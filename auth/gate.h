@@ -181,8 +181,9 @@ enum store_result gate_learn(struct store_txn *txn, const struct gate_rules *rul
                              const struct familiar_lesson *lesson);
 /* It refused recipients as unknown (5.1.x): the strangers among them are charged, and when that
  * breaks the limit of one that has written from a strange network it is suspended (TRIPPED); of
- * another, its next message is held. Nothing is charged while many accounts are refused at
- * once: then it is the smarthost. `act`: as it was sent, with those recipients. */
+ * another, and beyond suspend_max, its next message is held. Nothing is charged while many
+ * accounts are refused at once: then it is the smarthost. `act`: as it was sent, with those
+ * recipients. */
 enum gate_verdict gate_refused(struct store_txn *txn, const struct gate_rules *rules,
                                const struct act *act, struct gate_result *result_out);
 /* The T at which this act will fit, after a DEFER; `now` when that can not be told. */

@@ -26,17 +26,22 @@ static struct act without(const struct act *act, uint32_t count, uint32_t allowe
 }
 
 /* A ticket is for who has asked for it, not for a thief who finds it open: it is good from
- * networks that are not strange. How many recipients there may be in a message is said by their
- * number alone: if that fits, it is never dearer than the whole of an empty budget. */
+ * networks that are declared, or the account's own. */
+static bool may_use_ticket(const struct gate_finding *f)
+{
+	return !f->books.exempt && (!f->act.past.learned || familiar_is_own(&f->act, &f->head));
+}
+
+/* How many recipients there may be in a message is said by their number alone: if that fits, it
+ * is never dearer than the whole of an empty budget. */
 static void reckon(struct gate_finding *f)
 {
 	const struct gate_books *books = &f->books;
 	uint64_t count = (uint64_t)f->act.recipients + f->act.members;
 	f->count = count > UINT32_MAX ? UINT32_MAX : (uint32_t)count;
-	f->allowed = books->exempt || gate_is_strange(&f->act)
-	                 ? 0
-	                 : gate_ticket_part(&books->ticket, &books->marks, f->count,
-	                                    f->act.now);
+	f->allowed = may_use_ticket(f)
+	                 ? gate_ticket_part(&books->ticket, &books->marks, f->count, f->act.now)
+	                 : 0;
 	struct act rest = without(&f->act, f->count, f->allowed);
 	f->bill = tariff_bill(&rest);
 	/* Without surcharges the classic rule holds: recipients are counted and nothing else.
@@ -79,24 +84,39 @@ size_t gate_broken_limit(const struct budget *budget, const struct budget_limits
 	return i < limits->count ? i : 0;
 }
 
-/* Would all limits be kept but for surcharges, and the members of lists? Then it is no theft,
- * unless it comes from where a thief might be. */
-static bool is_provoked(const struct gate_finding *f)
+/* What was charged within a limit, this act included. */
+static struct tariff_bill sum_of(const struct gate_finding *f, size_t limit)
+{
+	struct tariff_bill sum = tariff_tally_sum(&f->books.tally, limit);
+	tariff_add(&sum, &f->bill);
+	return sum;
+}
+
+/* Would all limits be kept but for surcharges, and the members of lists? */
+static bool is_plainly_within(const struct gate_finding *f)
 {
 	const struct gate_books *books = &f->books;
+	bool within = true;
 	for (size_t i = 0; i < books->limits.count; i++) {
-		struct tariff_bill sum = tariff_tally_sum(&books->tally, i);
-		tariff_add(&sum, &f->bill);
+		const struct tariff_bill sum = sum_of(f, i);
 		uint64_t all = (uint64_t)budget_spent(&books->budget.ring[i], f->act.now) +
 		               f->price;
 		uint32_t forgiven = tariff_forgiven(&books->tariff, &sum);
 		uint64_t own = all > forgiven ? all - forgiven : 0;
-		if (tariff_is_strange(&books->tariff, &sum) ||
-		    own > books->limits.limit[i].tokens) {
-			return false;
-		}
+		within = within && own <= books->limits.limit[i].tokens;
 	}
-	return !gate_is_strange(&f->act);
+	return within;
+}
+
+/* Then it is no theft, unless it comes from where a thief might be. */
+static bool is_provoked(const struct gate_finding *f)
+{
+	bool strange = gate_is_strange(&f->act);
+	for (size_t i = 0; i < f->books.limits.count; i++) {
+		const struct tariff_bill sum = sum_of(f, i);
+		strange = strange || tariff_is_strange(&f->books.tariff, &sum);
+	}
+	return !strange && is_plainly_within(f);
 }
 
 /* ---- what is done ---- */
@@ -116,13 +136,14 @@ static void turn_to_hold(const struct gate_rules *rules, enum gate_reason reason
 }
 
 /* The windows for strangers come before the budget: at home what is beyond them is held, and
- * costs nobody his account. That an account is exempt is no pass for strangers from where it
- * never was. */
+ * costs nobody his account, up to where the classic rule would have ended it. That an account
+ * is exempt is no pass for strangers from where it never was. */
 static bool look_at_strangers(struct store_txn *txn, const struct gate_rules *rules,
                               struct gate_finding *f)
 {
 	bool strange = gate_is_strange(&f->act), fits = true;
-	bool decided = strange ? f->edge != GATE_EDGE_WITHIN : f->edge > GATE_EDGE_TWICE;
+	bool decided = strange ? f->edge != GATE_EDGE_WITHIN
+	                       : f->edge > GATE_EDGE_TWICE || !is_plainly_within(f);
 	if (decided || f->strangers == 0 || (f->books.exempt && !strange) ||
 	    f->books.limits.count == 0) {
 		return true;
@@ -155,7 +176,9 @@ static bool look_around(struct store_txn *txn, const struct gate_rules *rules,
 	if (gate_limit_verdict(f->edge, f->course) != GATE_TRIPPED) {
 		return true;
 	}
-	if (f->edge == GATE_EDGE_BEYOND && f->reason == GATE_REASON_BUDGET && is_provoked(f)) {
+	/* However much of it there is: then no more is taken. */
+	bool beyond = f->edge == GATE_EDGE_BEYOND || f->edge == GATE_EDGE_TWICE;
+	if (beyond && f->reason == GATE_REASON_BUDGET && is_provoked(f)) {
 		turn_to_hold(rules, GATE_REASON_PROVOKED, f);
 		return true;
 	}

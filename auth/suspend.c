@@ -239,13 +239,17 @@ static enum store_result write_opening(struct store_txn *txn, const struct suspe
 	KILLPOINT("suspend-before");
 	o->ledger.facts = buf_span(&o->facts);
 	put_ledger(txn, act->account, &o->ledger, &o->standing);
-	familiar_unlearn(txn, act->account, bill_is_strange(&o->bill), act->now, act->wall);
+	familiar_unlearn(txn, act->account, bill_is_strange(&o->bill), act->now);
 	sweep_begin(txn, incident, INCIDENT_HOLD, act->now);
 	incident_put(txn, incident);
 	suspend_put_token_notice(txn, rules, QUEUE_NOTICE_SUSPENDED, incident, act->now,
 	                         act->wall);
 	buf_printf(&text, "suspended, case %llu, by %.*s", (unsigned long long)incident->number,
 	           SPAN_ARG(incident->cause));
+	if (o->bill.limit.window) {
+		buf_put_str(&text, ": ");
+		bill_write(&o->bill, &text);
+	}
 	put_journal(txn, act, buf_span(&text));
 	KILLPOINT("suspend-after");
 	buf_done(&text);

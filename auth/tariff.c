@@ -98,9 +98,8 @@ static const struct row {
 	/* Doubles what is known: 250 in half an hour. Who travels answers his own people, so
 	 * it is cheap, and the first ten a day are free. */
 	[TARIFF_BEYOND] = { "strange-known",
-	                    "known recipients, after ten a day from a network that is not "
-	                    "familiar",
-	                    1, true, count_beyond },
+	                    "known ones, after ten a day from a network not familiar", 1, true,
+	                    count_beyond },
 	/* Twenty of them are half an hour's budget, eighty a day's: a telephone has 15 on a bad
 	 * day, a botnet a new one for each mail. */
 	[TARIFF_NEW_NETWORK] = { "new-network", "networks that were new to the account", 25,
@@ -345,7 +344,7 @@ int64_t tariff_dwell(const struct tariff_dwell *rules, const struct act *act, ui
 	bool at_home = past->network == ACT_NETWORK_RIPE && past->strangers == 0;
 	bool strange = past->network == ACT_NETWORK_STRANGE && past->strangers > 0;
 	int64_t most = strange ? rules->strange : rules->most;
-	if (rules->from >= 100 || surcharge == 0 || at_home || most <= 0) {
+	if (rules->from >= 100 || surcharge == 0 || at_home || most <= 0 || !past->learned) {
 		return 0;
 	}
 	uint32_t from = (uint32_t)(((uint64_t)tokens * rules->from + 99) / 100);

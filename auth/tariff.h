@@ -81,8 +81,8 @@ struct tariff_dwell {
 
 /* How long a message waits in the queue before it is relayed: 0 while its bill, itself
  * included, is below `from` or holds no surcharge, and never for mail from a ripe network to
- * known recipients; longer the higher the bill. `used`: of `tokens`, the message included, by
- * the limit of which most is used; `surcharge`: of that. */
+ * known recipients, nor without a history; longer the higher the bill. `used`: of `tokens`, the
+ * message included, by the limit of which most is used; `surcharge`: of that. */
 int64_t tariff_dwell(const struct tariff_dwell *rules, const struct act *act, uint32_t used,
                      uint32_t tokens, uint32_t surcharge);
 

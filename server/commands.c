@@ -76,6 +76,15 @@ const struct command commands[] = {
 	{ "account forget-login", "[ADDRESS]",
 	  "ask the back end again, whatever was right a moment ago", 0, 1, false, false, false,
 	  command_account_forget_login },
+	{ "account history", "ADDRESS", "what the guard knows of it: contacts, networks", 1, 1,
+	  true, false, false, command_account_history },
+	{ "account forget", "ADDRESS", "deletes that; prices for strangers wait for a new one",
+	  1, 1, true, false, false, command_account_forget },
+	{ "account unbar", "ADDRESS",
+	  "it may send from the networks of its suspension, without a new password", 1, 1, true,
+	  false, false, command_account_unbar },
+	{ "account export", "ADDRESS", "all that is stored about it, as JSON", 1, 1, true,
+	  false, false, command_account_export },
 	{ "account why", "ADDRESS", "why it is suspended: what the notice says", 1, 1, false,
 	  false, false, command_account_why },
 	{ "account suspend", "ADDRESS",
@@ -173,9 +182,8 @@ bool command_fail(struct command_call *call, const char *format, ...)
 void command_layout(struct command_call *call, enum command_layout layout, const char *columns)
 {
 	static const char *const names[] = {
-		[COMMAND_TABLE] = "table",
-		[COMMAND_CARD] = "card",
-		[COMMAND_PLAIN] = "plain",
+		[COMMAND_TABLE] = "table", [COMMAND_CARD] = "card", [COMMAND_PLAIN] = "plain",
+		[COMMAND_PROSE] = "prose", [COMMAND_DATA] = "data", [COMMAND_JSON] = "json",
 	};
 	call->emit(call->context,
 	           json_pack("{s:s, s:s}", "layout", names[layout], "columns", columns));

@@ -35,6 +35,9 @@ enum command_layout {
 	COMMAND_TABLE, /* columns under a header */
 	COMMAND_CARD,  /* key: value */
 	COMMAND_PLAIN, /* values only: for pipes */
+	COMMAND_PROSE, /* the same; with --json they are left out */
+	COMMAND_DATA,  /* for --json only */
+	COMMAND_JSON,  /* as JSON, asked for or not */
 };
 
 /* A file is opened by the caller, who may do so, and comes as a descriptor. */
@@ -140,6 +143,10 @@ bool command_token_delete(struct command_call *call);
 bool command_import_sasldb(struct command_call *call);
 bool command_import_passwd_file(struct command_call *call);
 bool command_import_shadow(struct command_call *call);
+bool command_account_history(struct command_call *call);
+bool command_account_forget(struct command_call *call);
+bool command_account_unbar(struct command_call *call);
+bool command_account_export(struct command_call *call);
 bool command_account_why(struct command_call *call);
 bool command_account_suspend(struct command_call *call);
 bool command_account_unlock(struct command_call *call);

@@ -12,7 +12,14 @@
 
 /* ---- rows ---- */
 
-static const char *const state_names[] = { [QUEUE_READY] = "ready", [QUEUE_HELD] = "held" };
+static const char *state_name(const struct queue_entry *entry, int64_t now)
+{
+	if (queue_dwells(entry, now)) {
+		return "waits"; /* for the guard's sake */
+	}
+	return entry->state == QUEUE_HELD ? "held" : "ready";
+}
+
 static const char *const recipient_names[] = {
 	[RECIPIENT_PENDING] = "pending",
 	[RECIPIENT_SENT] = "sent",
@@ -49,10 +56,11 @@ static json_t *entry_row(struct command_call *call, const struct queue_entry *en
 			answer_len = recipient->answer.len;
 		}
 	}
-	int64_t in = entry->state == QUEUE_READY ? entry->next_at - store_now(call->store) : 0;
+	int64_t now = store_now(call->store);
+	int64_t in = entry->state == QUEUE_READY ? entry->next_at - now : 0;
 	return json_pack(
 	    "{s:o, s:s, s:o, s:o, s:o, s:I, s:I, s:I, s:I, s:I, s:o}", "qid",
-	    id_text(entry->id), "state", state_names[entry->state], "accepted",
+	    id_text(entry->id), "state", state_name(entry, now), "accepted",
 	    command_time(entry->accepted_wall), "account", command_text(entry->account), "from",
 	    command_text(entry->sender), "size", (json_int_t)entry->size, "nrcpt",
 	    (json_int_t)entry->nrecipients, "open", (json_int_t)open, "attempts",

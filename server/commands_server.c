@@ -13,6 +13,7 @@
 struct state {
 	struct delivery_status delivery;
 	struct queue_usage queue;
+	uint64_t waiting; /* for the guard's sake */
 	uint64_t suspended;
 	uint64_t undelivered; /* notices */
 	int64_t drill_passed; /* ms since 1970; 0: never */
@@ -37,16 +38,16 @@ static json_t *status_row(struct server *server, const struct state *state)
 	const struct delivery_status *delivery = &state->delivery;
 	int64_t up = (int64_t)time(NULL) - server->started_wall / 1000;
 	return json_pack(
-	    "{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:s, s:I, "
+	    "{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:s, s:I, "
 	    "s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:s, s:I}",
 	    "version", GATEPOST_VERSION, "uptime", (json_int_t)up, "connections",
 	    (json_int_t)census_connections(server->census), "queued",
 	    (json_int_t)state->queue.entries, "queued_bytes", (json_int_t)state->queue.bytes,
-	    "in_flight", (json_int_t)delivery->in_flight, "links", (json_int_t)delivery->links,
-	    "relayed", (json_int_t)delivery->relayed, "deferred",
-	    (json_int_t)delivery->deferred, "failed", (json_int_t)delivery->failed, "smarthost",
-	    delivery->smarthost_down ? "down" : "up", "reason", delivery->reason, "retry_in",
-	    (json_int_t)(delivery->retry_in / 1000), "store_bytes",
+	    "waiting", (json_int_t)state->waiting, "in_flight", (json_int_t)delivery->in_flight,
+	    "links", (json_int_t)delivery->links, "relayed", (json_int_t)delivery->relayed,
+	    "deferred", (json_int_t)delivery->deferred, "failed", (json_int_t)delivery->failed,
+	    "smarthost", delivery->smarthost_down ? "down" : "up", "reason", delivery->reason,
+	    "retry_in", (json_int_t)(delivery->retry_in / 1000), "store_bytes",
 	    (json_int_t)store_live_bytes(server->store), "store_size",
 	    (json_int_t)store_size(server->store), "log_dropped", (json_int_t)log_dropped(),
 	    "suspended", (json_int_t)state->suspended, "notices_undelivered",
@@ -88,13 +89,16 @@ bool command_status(struct command_call *call)
 	if (result == STORE_OK) {
 		result = suspension_count(txn, &state.suspended, &state.undelivered);
 	}
+	if (result == STORE_OK) {
+		result = queue_count_dwelling(txn, store_now(call->store), &state.waiting);
+	}
 	state.drill_passed = drill_passed(txn);
 	state.mode = call->config->mode;
 	state.observed = gate_count_observed(txn, store_now(call->store));
 	store_abort(txn);
 	command_layout(
 	    call, COMMAND_CARD,
-	    "version uptime connections queued queued_bytes in_flight links relayed "
+	    "version uptime connections queued queued_bytes waiting in_flight links relayed "
 	    "deferred failed smarthost reason retry_in suspended notices_undelivered "
 	    "shut_out drill mode observed store_bytes store_size log_dropped");
 	call->emit(call->context, status_row(call->server, &state));

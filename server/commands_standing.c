@@ -6,6 +6,7 @@
 
 #include "auth/gate.h"
 #include "server/notice.h"
+#include "server/wall.h"
 #include "server/suspension.h"
 
 #define NAME_BYTES 256
@@ -51,7 +52,7 @@ static bool with_account(struct command_call *call,
 
 static void emit_lines(struct command_call *call, struct span text)
 {
-	command_layout(call, COMMAND_PLAIN, "text");
+	command_layout(call, COMMAND_PROSE, "text");
 	while (text.len) {
 		struct span line = span_first(text, span_find(text, '\n'));
 		text = span_from(text, line.len + 1);
@@ -62,9 +63,109 @@ static void emit_lines(struct command_call *call, struct span text)
 	}
 }
 
+static json_t *lines_array(const struct notice_facts *facts)
+{
+	json_t *lines = json_array();
+	for (size_t i = 0; i < facts->nlines; i++) {
+		const struct bill_line *line = &facts->line[i];
+		json_array_append_new(lines, json_pack("{s:s, s:s, s:I, s:I, s:I}", "name",
+		                                       tariff_name(line->row), "meaning",
+		                                       tariff_meaning(line->row), "count",
+		                                       (json_int_t)line->count, "price",
+		                                       (json_int_t)line->price, "tokens",
+		                                       (json_int_t)line->sum));
+	}
+	return lines;
+}
+
+static json_t *networks_array(const struct notice_facts *facts)
+{
+	json_t *networks = json_array();
+	const struct facts_network *of = facts->bill.facts.network;
+	for (size_t i = 0; i < FACTS_NETWORKS && of[i].text[0]; i++) {
+		const struct bill_network *network = &facts->network[i];
+		json_t *row = json_pack("{s:s, s:I, s:s}", "address", of[i].text, "recipients",
+		                        (json_int_t)of[i].recipients, "network",
+		                        bill_network_word(network));
+		if (network->kept.known) {
+			json_object_set_new(row, "first_seen_days",
+			                    json_integer((json_int_t)network->kept.days));
+		}
+		json_array_append_new(networks, row);
+	}
+	return networks;
+}
+
+static json_t *subjects_array(const struct notice_facts *facts)
+{
+	json_t *subjects = json_array();
+	for (size_t i = 0; i < FACTS_SUBJECTS && facts->bill.facts.subject[i][0]; i++) {
+		struct buf text = { .cap = 1024 };
+		bill_subject_write(span_str(facts->bill.facts.subject[i]), FACTS_SUBJECT_MAX,
+		                   &text);
+		json_array_append_new(subjects, command_text(buf_span(&text)));
+		buf_done(&text);
+	}
+	return subjects;
+}
+
+static json_t *use_array(const uint32_t use[BILL_GRAPH_BARS])
+{
+	json_t *bars = json_array();
+	for (size_t i = 0; i < BILL_GRAPH_BARS; i++) {
+		json_array_append_new(bars, json_integer((json_int_t)use[i]));
+	}
+	return bars;
+}
+
+/* All in numbers, for programs. */
+static json_t *why_row(const struct notice_facts *facts, const uint32_t use[BILL_GRAPH_BARS])
+{
+	const struct bill *bill = &facts->bill;
+	struct buf limit = { .cap = 64 };
+	if (bill->limit.window) {
+		budget_limit_write(&bill->limit, &limit);
+	}
+	json_t *row = json_pack(
+	    "{s:o, s:I, s:o, s:o, s:o, s:s, s:I, s:I, s:I, s:s, s:I, s:b}", "account",
+	    command_text(facts->incident.account), "incident",
+	    (json_int_t)facts->incident.number, "suspended",
+	    command_time(facts->incident.opened_wall), "cause",
+	    command_text(facts->incident.cause), "limit", command_text(buf_span(&limit)),
+	    "counts", bill->strangers ? "strangers" : "tokens", "spent",
+	    (json_int_t)bill->spent, "asked", (json_int_t)bill->asked, "usual_peak",
+	    (json_int_t)bill->facts.peak_before, "apppass", bill->apppass, "held",
+	    (json_int_t)facts->held, "release_only", facts->guarded);
+	json_object_set_new(row, "lines", lines_array(facts));
+	json_object_set_new(row, "networks", networks_array(facts));
+	json_object_set_new(row, "subjects", subjects_array(facts));
+	json_object_set_new(row, "use", use_array(use));
+	buf_done(&limit);
+	return row;
+}
+
+static void emit_why(struct command_call *call, const struct notice_facts *facts,
+                     struct buf *text)
+{
+	uint32_t use[BILL_GRAPH_BARS];
+	struct buf graph = { .cap = TEXT_MAX };
+	bill_use(&facts->use, facts->incident.opened_at, use);
+	bill_graph_write(use, facts->use.window, &graph);
+	if (graph.len) {
+		buf_printf(text, "\nWhat was %s before it was suspended:\n",
+		           facts->bill.strangers ? "written to strangers" : "used");
+		buf_put(text, buf_span(&graph));
+	}
+	emit_lines(call, buf_span(text));
+	command_layout(call, COMMAND_DATA, "");
+	call->emit(call->context, why_row(facts, use));
+	buf_done(&graph);
+}
+
 static bool why(struct command_call *call, struct span name, uint64_t incident)
 {
 	struct buf text;
+	struct notice_facts facts;
 	if (!incident) {
 		return command_fail(call, "%.*s: is not suspended", SPAN_ARG(name));
 	}
@@ -73,13 +174,18 @@ static bool why(struct command_call *call, struct span name, uint64_t incident)
 		return false;
 	}
 	buf_init(&text, TEXT_MAX);
-	enum store_result result = notice_explain(call->config, incident, txn, &text);
+	enum store_result result = notice_facts_read(&facts, call->config, &call->server->key,
+	                                             incident, txn);
 	store_abort(txn);
 	if (result == STORE_OK) {
-		emit_lines(call, buf_span(&text));
+		result = notice_explain(call->config, &facts, &text);
+	}
+	if (result == STORE_OK) {
+		emit_why(call, &facts, &text);
 	} else {
 		command_fail(call, "case %llu can not be read", (unsigned long long)incident);
 	}
+	notice_facts_done(&facts);
 	buf_done(&text);
 	return result == STORE_OK;
 }
@@ -90,11 +196,6 @@ bool command_account_why(struct command_call *call)
 }
 
 /* ---- suspend ---- */
-
-static int64_t wall_ms(void)
-{
-	return (int64_t)time(NULL) * 1000;
-}
 
 static bool suspend_run(struct command_write *write, struct store_txn *txn, int64_t now)
 {

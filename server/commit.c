@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "server/forget.h"
 #include "server/log.h"
 #include "store/journal.h"
 
@@ -31,6 +32,7 @@ struct commit {
 	struct job_list staged;
 	bool stopping;
 	int64_t journal_keep;
+	struct familiar_rules history;
 	void (*fatal)(void *context);
 	void *context;
 	/* the writer's own */
@@ -38,6 +40,7 @@ struct commit {
 	uint64_t written; /* bytes, since the last measure */
 	int64_t measured_at;
 	int64_t trimmed_at;
+	struct forget forget;
 };
 
 struct commit_port {
@@ -241,6 +244,22 @@ static void measure(struct commit *commit, int64_t now)
 	}
 }
 
+/* True when there is more. */
+static bool trim_journal(struct commit *commit, int64_t before)
+{
+	struct error error;
+	struct store_txn *txn = store_begin_write(commit->store, &error);
+	size_t deleted = 0;
+	if (!txn || journal_trim(txn, before, TRIM_ROWS, &deleted) != STORE_OK || !deleted) {
+		store_abort(txn);
+		return false;
+	}
+	if (store_commit(txn, &error) != STORE_OK) {
+		log_fault(LOG_LEVEL_WARNING, "journal-trim-failed", error.text);
+	}
+	return deleted == TRIM_ROWS;
+}
+
 static void housekeeping(struct commit *commit)
 {
 	int64_t now = monotonic_ms();
@@ -248,21 +267,14 @@ static void housekeeping(struct commit *commit)
 	if (commit->failed || now - commit->trimmed_at < TRIM_MS) {
 		return;
 	}
+	int64_t at = store_now(commit->store);
 	commit->trimmed_at = now;
 	pthread_mutex_lock(&commit->lock);
-	int64_t before = store_now(commit->store) - commit->journal_keep;
+	int64_t before = at - commit->journal_keep;
+	commit->forget.rules = commit->history;
 	pthread_mutex_unlock(&commit->lock);
-	struct error error;
-	struct store_txn *txn = store_begin_write(commit->store, &error);
-	size_t deleted = 0;
-	if (!txn || journal_trim(txn, before, TRIM_ROWS, &deleted) != STORE_OK || !deleted) {
-		store_abort(txn);
-		return;
-	}
-	if (store_commit(txn, &error) != STORE_OK) {
-		log_fault(LOG_LEVEL_WARNING, "journal-trim-failed", error.text);
-	}
-	if (deleted == TRIM_ROWS) {
+	bool more = trim_journal(commit, before);
+	if (forget_step(&commit->forget, commit->store, at) || more) {
 		commit->trimmed_at = now - TRIM_MS + MEASURE_MS;
 	}
 }
@@ -365,6 +377,13 @@ void commit_journal_keep(struct commit *commit, int64_t journal_keep)
 {
 	pthread_mutex_lock(&commit->lock);
 	commit->journal_keep = journal_keep;
+	pthread_mutex_unlock(&commit->lock);
+}
+
+void commit_history_rules(struct commit *commit, const struct familiar_rules *rules)
+{
+	pthread_mutex_lock(&commit->lock);
+	commit->history = *rules;
 	pthread_mutex_unlock(&commit->lock);
 }
 

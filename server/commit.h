@@ -10,6 +10,7 @@
 
 #include <uv.h>
 
+#include "auth/familiar.h"
 #include "store/store.h"
 
 struct commit;
@@ -44,6 +45,8 @@ struct commit *commit_start(struct store *store, int64_t journal_keep,
  */
 void commit_stop(struct commit *commit);
 void commit_journal_keep(struct commit *commit, int64_t journal_keep);
+/* What is forgotten of histories (server/forget); before the first call nothing is. */
+void commit_history_rules(struct commit *commit, const struct familiar_rules *rules);
 
 /* Where a loop hears that its jobs are done. Made and closed on that loop, before commit_stop.
  */

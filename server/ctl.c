@@ -112,10 +112,15 @@ static void print_card(struct output *output, const json_t *row)
 	}
 }
 
+static bool is_layout(const struct output *output, const char *name)
+{
+	return strcmp(output->layout, name) == 0;
+}
+
 /* Prints what was gathered; of a table the header first, once. */
 static void flush_rows(struct output *output)
 {
-	bool table = strcmp(output->layout, "table") == 0;
+	bool table = is_layout(output, "table");
 	if (table && !output->header_done && json_array_size(output->rows)) {
 		measure(output);
 		print_row(output, NULL);
@@ -123,7 +128,7 @@ static void flush_rows(struct output *output)
 	}
 	for (size_t i = 0; i < json_array_size(output->rows); i++) {
 		const json_t *row = json_array_get(output->rows, i);
-		if (strcmp(output->layout, "card") == 0) {
+		if (is_layout(output, "card")) {
 			print_card(output, row);
 		} else {
 			print_row(output, row);
@@ -155,7 +160,9 @@ static void take_line(void *context, json_t *line)
 		snprintf(output->error, sizeof output->error, "%s", error ? error : "failed");
 	} else if (json_object_get(line, "layout")) {
 		take_layout(output, line);
-	} else if (output->json) {
+	} else if (is_layout(output, output->json ? "prose" : "data")) {
+		/* not for these eyes */
+	} else if (output->json || is_layout(output, "json")) {
 		json_dumpf(line, stdout, JSON_COMPACT);
 		putchar('\n');
 	} else {

@@ -278,6 +278,10 @@ static bool start_services(struct server *server, struct config *config, struct 
 	server->census = census_new();
 	server->commit = commit_start(server->store, config->journal_keep, commit_is_lost,
 	                              server, error);
+	if (server->commit) {
+		const struct familiar_rules history = config_familiar_rules(config);
+		commit_history_rules(server->commit, &history);
+	}
 	server->delivery = server->commit ? delivery_start(server, error) : NULL;
 	if (!server->delivery || !enrol_devices(server, config, error)) {
 		return false;

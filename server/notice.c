@@ -437,11 +437,12 @@ static enum store_result write_plain(const struct config *config,
 
 /* Of the incident, or of the last drill. */
 static enum store_result read_facts(struct notice_facts *facts, const struct config *config,
-                                    uint64_t incident, struct store_txn *txn)
+                                    const struct secret_key *key, uint64_t incident,
+                                    struct store_txn *txn)
 {
 	struct meta_drill drill;
 	if (incident != DRILL_INCIDENT) {
-		return notice_facts_read(facts, config, incident, txn);
+		return notice_facts_read(facts, config, key, incident, txn);
 	}
 	*facts = (struct notice_facts){ .nvalues = 0 };
 	enum store_result result = meta_drill_get(txn, &drill);
@@ -461,7 +462,7 @@ enum store_result notice_write(const struct config *config, const struct secret_
 	if (plain[entry->kind]) {
 		return write_plain(config, entry, wall, out);
 	}
-	enum store_result result = read_facts(&facts, config, entry->incident, txn);
+	enum store_result result = read_facts(&facts, config, key, entry->incident, txn);
 	if (result == STORE_OK) {
 		write_notice(config, key, entry, wall, &facts, out);
 		result = out->failed || facts.failed ? STORE_FAILED : STORE_OK;
@@ -470,16 +471,10 @@ enum store_result notice_write(const struct config *config, const struct secret_
 	return result;
 }
 
-enum store_result notice_explain(const struct config *config, uint64_t incident,
-                                 struct store_txn *txn, struct buf *out)
+enum store_result notice_explain(const struct config *config, struct notice_facts *facts,
+                                 struct buf *out)
 {
-	struct notice_facts facts;
-	enum store_result result = notice_facts_read(&facts, config, incident, txn);
-	if (result == STORE_OK) {
-		add_ways(config, &facts, SPAN_NONE, false);
-		fill(QUEUE_NOTICE_SUSPENDED, &facts, out);
-		result = out->failed || facts.failed ? STORE_FAILED : STORE_OK;
-	}
-	notice_facts_done(&facts);
-	return result;
+	add_ways(config, facts, SPAN_NONE, false);
+	fill(QUEUE_NOTICE_SUSPENDED, facts, out);
+	return out->failed || facts->failed ? STORE_FAILED : STORE_OK;
 }

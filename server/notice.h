@@ -6,6 +6,7 @@
 #define GATEPOST_SERVER_NOTICE_H
 
 #include "server/config.h"
+#include "server/notice_facts.h"
 #include "store/queue.h"
 
 /* Returned whole up to here, headers only above. */
@@ -33,8 +34,8 @@ enum store_result notice_write(const struct config *config, const struct secret_
                                int64_t wall, struct buf *out);
 
 /* The body of the suspension's notice without its token: for data_dir/incidents and `account
- * why`. */
-enum store_result notice_explain(const struct config *config, uint64_t incident,
-                                 struct store_txn *txn, struct buf *out);
+ * why`. `facts` (notice_facts_read) get values of their own. */
+enum store_result notice_explain(const struct config *config, struct notice_facts *facts,
+                                 struct buf *out);
 
 #endif

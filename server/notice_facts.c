@@ -4,23 +4,25 @@
 #include <stdio.h>
 #include <time.h>
 
-#include "auth/facts.h"
+#include "server/origin.h"
 #include "store/account.h"
 #include "store/queue.h"
 
-#define TEXT_MAX      ((size_t)64 * 1024)
-#define HELD_ENTRIES  2000   /* looked at; more are "more than" */
-#define HELD_MAX      100000 /* recipients */
-#define LIST_SHOWN    80     /* bytes: two lines with what stands around it */
-#define SUBJECT_SHOWN 40
-#define ACCOUNT_SHOWN 60
-#define MINUTE        ((int64_t)60 * 1000)
+#define TEXT_MAX       ((size_t)64 * 1024)
+#define HELD_ENTRIES   2000   /* looked at; more are "more than" */
+#define HELD_MAX       100000 /* recipients */
+#define LIST_SHOWN     80     /* bytes: two lines with what stands around it */
+#define NETWORKS_SHOWN 150
+#define SUBJECT_SHOWN  40
+#define ACCOUNT_SHOWN  60
+#define MINUTE         ((int64_t)60 * 1000)
 
 /* ---- reading ---- */
 
 struct reading {
 	struct notice_facts *facts;
 	const struct config *config;
+	const struct secret_key *key;
 	struct store_txn *txn;
 	struct bill bill;
 	int64_t window; /* that was broken; by hand: the first one */
@@ -73,18 +75,54 @@ static enum store_result count_held(struct reading *in)
 	return result;
 }
 
+/* The ring of the window that was broken; by hand of the first one. Of strangers there is
+ * another. */
+static void read_use(struct reading *in, const struct ledger *ledger)
+{
+	struct budget budget = { .count = 0 };
+	struct span row = in->bill.strangers ? ledger->strangers : ledger->budget;
+	if (!budget_unpack(row, &budget)) {
+		return;
+	}
+	for (size_t i = 0; i < budget.count; i++) {
+		if (!in->bill.limit.window || budget.ring[i].window == in->bill.limit.window) {
+			in->facts->use = budget.ring[i];
+			return;
+		}
+	}
+}
+
 /* By hand no limit was broken: what the first one has seen stands for it. */
 static void read_spent(struct reading *in)
 {
 	struct ledger ledger;
-	struct budget budget = { .count = 0 };
-	in->spent = in->bill.spent;
-	in->window = in->bill.limit.window;
-	if (in->window == 0 &&
-	    ledger_get(in->txn, in->facts->incident.account, &ledger) == STORE_OK &&
-	    budget_unpack(ledger.budget, &budget) && budget.count) {
-		in->spent = budget_spent(&budget.ring[0], in->facts->incident.opened_at);
-		in->window = budget.ring[0].window;
+	const struct budget_ring *use = &in->facts->use;
+	if (ledger_get(in->txn, in->facts->incident.account, &ledger) == STORE_OK) {
+		read_use(in, &ledger);
+	}
+	bool by_hand = in->bill.limit.window == 0 && use->window;
+	in->spent = by_hand ? budget_spent(use, in->facts->incident.opened_at) : in->bill.spent;
+	in->window = by_hand ? use->window : in->bill.limit.window;
+}
+
+/* What is kept of the networks now: a suspension forgets what is not familiar, and not barred.
+ * What can not be read is not told. */
+static void read_networks(struct reading *in)
+{
+	const struct incident *incident = &in->facts->incident;
+	for (size_t i = 0; i < FACTS_NETWORKS && in->bill.facts.network[i].text[0]; i++) {
+		unsigned char address[NETWORK_ADDRESS_BYTES];
+		struct bill_network *network = &in->facts->network[i];
+		if (!network_address_parse(span_str(in->bill.facts.network[i].text), address)) {
+			continue;
+		}
+		struct origin origin = origin_of(in->config, in->key, address);
+		network->declared = origin.familiar;
+		network->shared = origin.shared;
+		if (origin.network) {
+			familiar_show_network(in->txn, incident->account, origin.network,
+			                      incident->opened_at, &network->kept);
+		}
 	}
 }
 
@@ -210,6 +248,7 @@ static struct span write_peak(struct reading *in)
 struct listing {
 	struct buf text;
 	size_t n, left_out;
+	size_t room; /* bytes; 0: LIST_SHOWN */
 };
 
 __attribute__((format(printf, 2, 3))) static void list_add(struct listing *list,
@@ -220,7 +259,8 @@ __attribute__((format(printf, 2, 3))) static void list_add(struct listing *list,
 	va_start(args, format);
 	int len = vsnprintf(one, sizeof one, format, args);
 	va_end(args);
-	bool fits = list->n == 0 || list->text.len + (size_t)len + 2 <= LIST_SHOWN;
+	size_t room = list->room ? list->room : LIST_SHOWN;
+	bool fits = list->n == 0 || list->text.len + (size_t)len + 2 <= room;
 	if (fits && list->left_out == 0) {
 		buf_printf(&list->text, "%s%s", list->n++ ? ", " : "", one);
 	} else {
@@ -257,8 +297,12 @@ static struct span write_networks(struct reading *in)
 	const struct facts_network *network;
 	while ((network = busiest(facts, shown))) {
 		shown[network - facts->network] = true;
-		list_add(&list, "%s (%u%s)", network->text, network->recipients,
-		         list.n ? "" : " recipients");
+		struct buf note = { .cap = TEXT_MAX };
+		bill_network_write(&in->facts->network[network - facts->network], &note);
+		list.room = note.len ? NETWORKS_SHOWN : LIST_SHOWN;
+		list_add(&list, "%s (%u%s%.*s)", network->text, network->recipients,
+		         list.n ? "" : " recipients", SPAN_ARG(buf_span(&note)));
+		buf_done(&note);
 	}
 	return list_end(&list, in->facts);
 }
@@ -272,7 +316,7 @@ static struct span write_subjects(struct reading *in)
 	struct listing list = { .text = { .cap = TEXT_MAX } };
 	for (size_t i = 0; i < FACTS_SUBJECTS && in->bill.facts.subject[i][0]; i++) {
 		struct buf text = { .cap = TEXT_MAX };
-		notice_text_escape(span_str(in->bill.facts.subject[i]), SUBJECT_SHOWN, &text);
+		bill_subject_write(span_str(in->bill.facts.subject[i]), SUBJECT_SHOWN, &text);
 		list_add(&list, "\"%.*s\"", SPAN_ARG(buf_span(&text)));
 		buf_done(&text);
 	}
@@ -302,6 +346,16 @@ static uint64_t recipients_spent(const struct reading *in)
 	uint64_t extra = bill->asked > own ? bill->asked - own : 0;
 	uint64_t before = all > extra && !bill->strangers ? all - extra : 0;
 	return in->spent > before ? in->spent - before : 0;
+}
+
+/* The same without the members of lists, who have a line of their own. */
+static uint64_t recipients_alone(const struct reading *in)
+{
+	const struct bill *bill = &in->bill;
+	uint64_t spent = recipients_spent(in);
+	uint64_t members = (uint64_t)bill->lines.count[TARIFF_MEMBER] *
+	                   bill->tariff.price[TARIFF_MEMBER];
+	return spent > members ? spent - members : 0;
 }
 
 static struct span write_gone(struct reading *in)
@@ -390,49 +444,24 @@ static struct span write_suspended(struct reading *in)
 
 /* ---- the bill ---- */
 
-/* The dearest lines of it, without the recipients themselves. */
-static struct span write_line(struct reading *in, size_t place)
+static const char *const line_names[TARIFF_ROWS] = {
+	"line1", "line2", "line3", "line4", "line5",
+	"line6", "line7", "line8", "line9", "line10",
+};
+
+/* A plain volume is told by its limit alone. */
+static void add_lines(struct reading *in)
 {
-	const struct bill *bill = &in->bill;
-	bool shown[TARIFF_ROWS] = { [TARIFF_RECIPIENT] = true };
-	uint64_t most = 0;
-	size_t row = TARIFF_RECIPIENT;
-	for (size_t n = 0; n <= place; n++) {
-		most = 0;
-		for (size_t i = 0; i < TARIFF_ROWS; i++) {
-			uint64_t sum = (uint64_t)bill->lines.count[i] * bill->tariff.price[i];
-			if (!shown[i] && sum > most) {
-				most = sum;
-				row = i;
-			}
+	struct notice_facts *facts = in->facts;
+	bool any = facts->nlines > 1 ||
+	           (facts->nlines == 1 && facts->line[0].row != TARIFF_RECIPIENT);
+	for (size_t i = 0; i < TARIFF_ROWS; i++) {
+		struct buf text = { .cap = TEXT_MAX };
+		if (any && i < facts->nlines) {
+			bill_line_write(facts->line, facts->nlines, i, &text);
 		}
-		shown[row] = true;
+		notice_facts_add(facts, line_names[i], keep(facts, &text));
 	}
-	return most == 0 ? SPAN_NONE
-	                 : notice_facts_text(in->facts, "%u %s: %u each, %llu",
-	                                     bill->lines.count[row],
-	                                     tariff_meaning((enum tariff_row)row),
-	                                     bill->tariff.price[row], (unsigned long long)most);
-}
-
-static struct span write_line1(struct reading *in)
-{
-	return write_line(in, 0);
-}
-
-static struct span write_line2(struct reading *in)
-{
-	return write_line(in, 1);
-}
-
-static struct span write_line3(struct reading *in)
-{
-	return write_line(in, 2);
-}
-
-static struct span write_line4(struct reading *in)
-{
-	return write_line(in, 3);
 }
 
 static struct span write_strange(struct reading *in)
@@ -455,8 +484,6 @@ static const struct {
 	{ "hostname", write_hostname }, { "command", write_command },
 	{ "state", write_state },       { "suspended", write_suspended },
 	{ "apppass", write_apppass },   { "strange", write_strange },
-	{ "line1", write_line1 },       { "line2", write_line2 },
-	{ "line3", write_line3 },       { "line4", write_line4 },
 };
 
 /* ---- the whole ---- */
@@ -469,15 +496,21 @@ void notice_facts_add(struct notice_facts *facts, const char *name, struct span 
 
 static void write_words(struct reading *in)
 {
+	struct notice_facts *facts = in->facts;
+	facts->bill = in->bill;
+	facts->held = in->held;
+	facts->nlines = bill_lines(&in->bill, recipients_alone(in), facts->line);
 	for (size_t i = 0; i < COUNT(words); i++) {
-		notice_facts_add(in->facts, words[i].name, words[i].write(in));
+		notice_facts_add(facts, words[i].name, words[i].write(in));
 	}
+	add_lines(in);
 }
 
 enum store_result notice_facts_read(struct notice_facts *facts, const struct config *config,
-                                    uint64_t incident, struct store_txn *txn)
+                                    const struct secret_key *key, uint64_t incident,
+                                    struct store_txn *txn)
 {
-	struct reading in = { .facts = facts, .config = config, .txn = txn };
+	struct reading in = { .facts = facts, .config = config, .key = key, .txn = txn };
 	*facts = (struct notice_facts){ .nvalues = 0 };
 	arena_init(&facts->arena, NOTICE_FACTS_ARENA);
 	enum store_result result = incident_get(txn, incident, &facts->arena, &facts->incident);
@@ -488,6 +521,7 @@ enum store_result notice_facts_read(struct notice_facts *facts, const struct con
 		in.bill = (struct bill){ .spent = 0 };
 	}
 	read_spent(&in);
+	read_networks(&in);
 	if (read_account(&in) == STORE_FAILED || count_held(&in) == STORE_FAILED) {
 		return STORE_FAILED;
 	}

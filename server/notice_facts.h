@@ -5,11 +5,13 @@
 #ifndef GATEPOST_SERVER_NOTICE_FACTS_H
 #define GATEPOST_SERVER_NOTICE_FACTS_H
 
+#include "auth/facts.h"
+#include "server/bill_text.h"
 #include "server/config.h"
 #include "server/notice_text.h"
 #include "store/incident.h"
 
-#define NOTICE_FACTS_VALUES 48
+#define NOTICE_FACTS_VALUES 64
 #define NOTICE_FACTS_ARENA  ((size_t)256 * 1024)
 
 struct notice_facts {
@@ -17,15 +19,23 @@ struct notice_facts {
 	struct incident incident;
 	bool suspended; /* the account is, by this very incident */
 	bool guarded;   /* its held mail may be a thief's: only RELEASE sends it */
+	struct bill bill;
+	struct bill_line line[TARIFF_ROWS]; /* of it, as they are shown */
+	size_t nlines;
+	struct bill_network network[FACTS_NETWORKS]; /* as bill.facts.network */
+	struct budget_ring use; /* of the limit that was broken, or the first: as it is kept
+	                           now; window 0: nothing is */
+	uint64_t held;          /* recipients of queued mail */
 	struct notice_value value[NOTICE_FACTS_VALUES];
 	size_t nvalues;
 	bool failed; /* something did not fit into memory: the texts are of no use */
 };
 
-/* NOT_FOUND and DAMAGED are the incident's; other rows that can not be read leave a gap in the
- * text. Call notice_facts_done in any case. */
+/* `key`: of the digests of networks. NOT_FOUND and DAMAGED are the incident's; other rows that
+ * can not be read leave a gap in the text. Call notice_facts_done in any case. */
 enum store_result notice_facts_read(struct notice_facts *facts, const struct config *config,
-                                    uint64_t incident, struct store_txn *txn);
+                                    const struct secret_key *key, uint64_t incident,
+                                    struct store_txn *txn);
 /* The same of a suspension that never was: a drill's. */
 void notice_facts_sample(struct notice_facts *facts, const struct config *config, int64_t wall);
 void notice_facts_done(struct notice_facts *facts);

@@ -43,7 +43,9 @@ static void adopt(struct server *server, struct config *config, struct tls_conte
 	atomic_fetch_add(&server->generation, 1);
 	pthread_mutex_unlock(&server->lock);
 	store_resize(server->store, (uint64_t)config->store_size);
+	const struct familiar_rules history = config_familiar_rules(config);
 	commit_journal_keep(server->commit, config->journal_keep);
+	commit_history_rules(server->commit, &history);
 	delivery_reload(server->delivery);
 	config_unref(old_config);
 	tls_context_unref(old_tls);

@@ -149,6 +149,7 @@ static void submit(struct suspension *s, uint64_t number, enum task task)
 static void keep_text(struct suspension *s, struct store_txn *txn, uint64_t number)
 {
 	struct config *config = server_config(s->server);
+	struct notice_facts facts;
 	struct buf text;
 	char path[600];
 	buf_init(&text, NOTICE_TEXT_MAX);
@@ -157,7 +158,8 @@ static void keep_text(struct suspension *s, struct store_txn *txn, uint64_t numb
 	snprintf(path, sizeof path, "%s/incidents/%llu.txt", config->data_dir,
 	         (unsigned long long)number);
 	int fd = -1;
-	if (notice_explain(config, number, txn, &text) == STORE_OK) {
+	if (notice_facts_read(&facts, config, &s->server->key, number, txn) == STORE_OK &&
+	    notice_explain(config, &facts, &text) == STORE_OK) {
 		fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 	}
 	if (fd >= 0 && write(fd, text.ptr, text.len) != (ssize_t)text.len) {
@@ -166,6 +168,7 @@ static void keep_text(struct suspension *s, struct store_txn *txn, uint64_t numb
 	if (fd >= 0) {
 		close(fd);
 	}
+	notice_facts_done(&facts);
 	buf_done(&text);
 	config_unref(config);
 }

@@ -61,7 +61,8 @@ struct history_head {
 	uint16_t next_serial; /* for the next network, unless it is taken or 0 */
 	bool barred_rest;     /* all networks that are not ripe are barred: more of them were to
 	                         be than are kept */
-	int64_t barred_wall;  /* ms since 1970; void once the account's secret is newer */
+	int64_t barred_wall;  /* when the secret of then was set, ms since 1970, at
+	                         least 1; void once the account's is newer; 0: no bars */
 	int64_t lost_at; /* T, to the hour: a network that was used then had to go; 0: none */
 	struct history_network network[HISTORY_NETWORKS]; /* in any order */
 };

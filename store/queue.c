@@ -417,6 +417,31 @@ enum store_result queue_mend(struct store_txn *txn, uint64_t id, const struct qu
 	return store_txn_result(txn);
 }
 
+bool queue_dwells(const struct queue_entry *entry, int64_t now)
+{
+	const struct queue_head head = queue_head_of(entry);
+	return head.state == QUEUE_READY && dwells(&head) && entry->attempts == 0 &&
+	       head.next_at > now;
+}
+
+/* Only what is due later is walked over; its rows say whether it was deferred. */
+enum store_result queue_count_dwelling(struct store_txn *txn, int64_t now, uint64_t *count_out)
+{
+	struct key from = key_time_id(now + 1, 0);
+	struct queue_due_walk walk;
+	struct queue_due due;
+	uint64_t count = 0;
+	store_walk_begin(&walk.walk, txn, STORE_DUE, key_span(&from), SPAN_NONE);
+	while (queue_due_next(&walk, &due)) {
+		count += due.deferred_at == 0;
+	}
+	queue_due_end(&walk);
+	if (store_txn_result(txn) == STORE_OK) {
+		*count_out = count;
+	}
+	return store_txn_result(txn);
+}
+
 /* ---- lists ---- */
 
 enum store_result queue_list_next(struct store_txn *txn, struct span account, uint64_t after,

@@ -167,6 +167,11 @@ void queue_due_begin(struct queue_due_walk *walk, struct store_txn *txn);
 bool queue_due_next(struct queue_due_walk *walk, struct queue_due *due_out);
 void queue_due_end(struct queue_due_walk *walk);
 
+/* Does it wait although nothing was tried, for the guard's sake? */
+bool queue_dwells(const struct queue_entry *entry, int64_t now);
+/* How many do. */
+enum store_result queue_count_dwelling(struct store_txn *txn, int64_t now, uint64_t *count_out);
+
 /* ---- lists ---- */
 
 /* The first entry with an id > `after` (of `account`, when that is not empty); NOT_FOUND at

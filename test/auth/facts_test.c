@@ -359,6 +359,42 @@ static void bills_come_back(void **state)
 	}
 }
 
+static void bills_in_short(void **state)
+{
+	(void)state;
+	static const struct {
+		struct bill bill;
+		const char *text;
+	} rows[] = {
+		{ { .asked = 1 }, "" }, /* by hand */
+		{ { .limit = { 500, WINDOW }, .spent = 500, .asked = 1 },
+		  "500/30m, 500 used, 1 asked for" },
+		{ { .limit = { 100, 24 * 60 * MINUTE }, .strangers = true, .asked = 3 },
+		  "100/1d strangers, 0 used, 3 asked for" },
+		{ { .limit = { 500, WINDOW },
+		    .spent = 490,
+		    .asked = 46,
+		    .lines = { { [TARIFF_RECIPIENT] = 1,
+		                 [TARIFF_STRANGER] = 20,
+		                 [TARIFF_REFUSED] = 7,
+		                 [TARIFF_NEW_NETWORK] = 1 } },
+		    .tariff = { { [TARIFF_RECIPIENT] = 1,
+		                  [TARIFF_STRANGER] = 4,
+		                  [TARIFF_NEW_NETWORK] = 25 } },
+		    .facts = { .network = { { "192.0.2.7", 20, 1 },
+		                            { "2001:db8::1", 3, 1 } } } },
+		  "500/30m, 490 used, 46 asked for: stranger 20 x 4, new-network 1 x 25; "
+		  "from 192.0.2.7 (20), 2001:db8::1 (3)" },
+	};
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		struct buf text = { .cap = 1024 };
+		bill_write(&rows[i].bill, &text);
+		buf_put_byte(&text, '\0');
+		assert_string_equal(text.ptr, rows[i].text);
+		buf_done(&text);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -375,6 +411,7 @@ int main(void)
 		cmocka_unit_test(rows_that_make_no_sense),
 		cmocka_unit_test(an_empty_row_is_empty_facts),
 		cmocka_unit_test(bills_come_back),
+		cmocka_unit_test(bills_in_short),
 	};
 	return cmocka_run_group_tests_name("facts", tests, NULL, NULL);
 }

@@ -75,8 +75,8 @@ static void without_a_history(void **state)
 {
 	(void)state;
 	struct store_txn *txn = store_begin_read(store, NULL);
-	assert_int_equal(familiar_unlearn(txn, ALICE, true, now, WALL), STORE_OK);
-	assert_int_equal(familiar_unlearn(txn, SPAN_LIT("nobody"), true, now, WALL), STORE_OK);
+	assert_int_equal(familiar_unlearn(txn, ALICE, true, now), STORE_OK);
+	assert_int_equal(familiar_unlearn(txn, SPAN_LIT("nobody"), true, now), STORE_OK);
 	store_abort(txn);
 }
 
@@ -98,14 +98,6 @@ static void a_bar_forgets(void **state)
 	/* Declared familiar, it is. */
 	struct origin office = { .network = 5, .familiar = true };
 	assert_false(looks(office, 0, 1).barred);
-}
-
-static void set_password(int64_t wall)
-{
-	const struct account account = { .secret = SPAN_LIT("y"), .changed_wall = wall };
-	struct store_txn *txn = begin();
-	assert_int_equal(account_put(txn, ALICE, &account), STORE_OK);
-	commit(txn);
 }
 
 static void sends_since(int64_t changed_wall, uint64_t network)
@@ -156,13 +148,12 @@ static void two_suspensions(void **state)
 			now += 3 * DAY;
 			sends(net(6), 0, 1);
 			struct store_txn *txn = begin();
-			assert_int_equal(familiar_unlearn(txn, ALICE, bar, now, WALL + 2),
-			                 STORE_OK);
+			assert_int_equal(familiar_unlearn(txn, ALICE, bar, now), STORE_OK);
 			commit(txn);
 			assert_int_equal(is_barred(5, password ? WALL + 1 : 0), !password);
 			assert_int_equal(is_barred(6, password ? WALL + 1 : 0), bar);
-			/* One that bars nothing makes no bar last longer. */
-			assert_int_equal(is_barred(5, WALL + 1), bar && !password);
+			assert_false(is_barred(5, WALL + 1));
+			assert_false(is_barred(6, WALL + 2));
 			assert_int_equal(tear_down(state), 0);
 			assert_int_equal(alice_set_up(state), 0);
 		}
@@ -320,8 +311,10 @@ static void unused_networks(void **state)
 	now += DAY;
 	assert_int_equal(kind(net(5)), ACT_NETWORK_STRANGE);
 	unsigned count = 99;
+	bool any = false;
 	struct store_txn *txn = begin();
-	assert_int_equal(familiar_forget(txn, &rules, ALICE, now), STORE_OK);
+	assert_int_equal(familiar_forget(txn, &rules, ALICE, now, &any), STORE_OK);
+	assert_true(any);
 	assert_int_equal(history_sharers(txn, 5, &count), STORE_OK);
 	assert_int_equal(count, 0);
 	store_abort(txn);
@@ -409,13 +402,81 @@ static void shared_ones_ripen_nobody(void **state)
 	assert_true(looks(other, 0, 1).barred);
 }
 
+/* ---- for the admin ---- */
+
+static struct familiar_network_view shown(uint64_t network)
+{
+	struct familiar_network_view view = { .days = 99 };
+	struct store_txn *txn = store_begin_read(store, NULL);
+	assert_int_equal(familiar_show_network(txn, ALICE, network, now, &view), STORE_OK);
+	store_abort(txn);
+	return view;
+}
+
+static enum store_result unbars(void)
+{
+	struct store_txn *txn = begin();
+	enum store_result result = familiar_unbar(txn, ALICE);
+	commit(txn);
+	return result;
+}
+
+static void what_is_shown_of_a_network(void **state)
+{
+	(void)state;
+	lives();
+	assert_true(shown(5).known && shown(5).ripe && !shown(5).barred);
+	assert_true(shown(6).known && !shown(6).ripe && !shown(6).barred);
+	assert_int_equal(shown(6).days, 0);
+	assert_int_equal(shown(7).days, 2);
+	assert_false(shown(8).known);
+	is_suspended(true);
+	assert_true(shown(6).known && shown(6).barred);
+	assert_false(shown(5).barred);
+	assert_false(shown(7).known); /* unlearned */
+}
+
+static void bars_are_lifted_by_hand(void **state)
+{
+	(void)state;
+	assert_int_equal(unbars(), STORE_NOT_FOUND); /* no history */
+	lives();
+	assert_int_equal(unbars(), STORE_NOT_FOUND); /* no bar */
+	is_suspended(true);
+	assert_true(is_barred(6, 0));
+	assert_int_equal(unbars(), STORE_OK);
+	assert_false(is_barred(6, 0));
+	assert_false(shown(6).known); /* it begins anew */
+	assert_int_equal(kind(net(5)), ACT_NETWORK_RIPE);
+	assert_int_equal(looks(net(0), 0, 40).strangers, 0);
+	assert_int_equal(unbars(), STORE_NOT_FOUND);
+	/* Too many to tell: all that are not ripe. */
+	for (uint64_t network = 100; network < 100 + FAMILIAR_BAR_MAX + 1; network++) {
+		submits(net(network), 0, 1);
+	}
+	is_suspended(true);
+	assert_true(is_barred(8, 0) && shown(8).barred && !shown(5).barred);
+	assert_int_equal(unbars(), STORE_OK);
+	assert_false(is_barred(8, 0));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(unlearning),      TEST(without_a_history), TEST(a_bar_forgets),
-		TEST(a_new_password),  TEST(two_suspensions),   TEST(a_botnet),
-		TEST(no_bar_for_many), TEST(a_full_table),      TEST(a_table_of_ripe_ones),
-		TEST(unused_networks), TEST(shared_networks),   TEST(shared_ones_ripen_nobody),
+		TEST(unlearning),
+		TEST(without_a_history),
+		TEST(a_bar_forgets),
+		TEST(a_new_password),
+		TEST(two_suspensions),
+		TEST(a_botnet),
+		TEST(no_bar_for_many),
+		TEST(a_full_table),
+		TEST(a_table_of_ripe_ones),
+		TEST(unused_networks),
+		TEST(shared_networks),
+		TEST(shared_ones_ripen_nobody),
+		TEST(what_is_shown_of_a_network),
+		TEST(bars_are_lifted_by_hand),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -198,6 +198,12 @@ static void classic_counts_recipients_only(void **state)
 	}
 	struct tariff_bill all = bill_of(UINT32_MAX);
 	assert_int_equal(tariff_price(&classic, &all), UINT32_MAX);
+	assert_true(tariff_is_classic(&classic));
+	for (enum tariff_row row = TARIFF_RECIPIENT + 1; row < TARIFF_ROWS; row++) {
+		struct tariff other = classic;
+		other.price[row] = 1;
+		assert_false(tariff_is_classic(&other));
+	}
 	assert_int_equal(tariff_surcharge(&classic, &all), 0);
 }
 
@@ -503,7 +509,9 @@ static void a_higher_bill_never_waits_less(void **state)
 		                                     ACT_NETWORK_STRANGE };
 	for (size_t n = 0; n < COUNT(networks) * COUNT(from) * COUNT(tokens); n++) {
 		const struct act act = {
-			.past = { .strangers = 1, .network = networks[n % COUNT(networks)] },
+			.past = { .learned = true,
+			          .strangers = 1,
+			          .network = networks[n % COUNT(networks)] },
 		};
 		const struct tariff_dwell rules = { from[n / COUNT(networks) % COUNT(from)],
 			                            half.most, half.strange };
@@ -519,10 +527,15 @@ static void a_higher_bill_never_waits_less(void **state)
 		}
 		assert_int_equal(last, rules.from < 100 ? most : 0);
 	}
-	/* Turned off. */
+	/* Turned off; and without a history, whatever lists have cost. */
 	const struct tariff_dwell off = { 50, 0, 0 };
-	const struct act act = { .past = { .strangers = 1, .network = ACT_NETWORK_STRANGE } };
+	struct act act = {
+		.past = { .learned = true, .strangers = 1, .network = ACT_NETWORK_STRANGE },
+	};
 	assert_int_equal(tariff_dwell(&off, &act, 500, 500, 1), 0);
+	assert_int_equal(tariff_dwell(&half, &act, 500, 500, 1), half.strange);
+	act.past.learned = false;
+	assert_int_equal(tariff_dwell(&half, &act, 500, 500, 1), 0);
 }
 
 /* ---- the tally ---- */

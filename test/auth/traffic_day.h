@@ -14,7 +14,7 @@
 #include <cmocka.h>
 
 #define DAY       ((int64_t)24 * 3600 * 1000)
-#define WORDS_MAX 16
+#define WORDS_MAX 24
 #define LINES_MAX 400
 #define LOOPS_MAX 4
 

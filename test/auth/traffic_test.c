@@ -1,39 +1,18 @@
-#include "auth/unlock.h"
+#include "test/auth/traffic_replay.h"
 
-#include "auth/gate.h"
-#include "proto/address.h"
 #include "test/auth/fake_clock.h"
-#include "test/auth/traffic_day.h"
 
 #include <dirent.h>
 #include <stdio.h>
 
-#define BATCH        500 /* steps in one transaction, as the writer does */
-#define ACCOUNTS_MAX 16
-
-struct replay {
-	struct day day;
-	size_t steps;
-	int64_t passed; /* ms since midnight of the first day */
-	char dir[64];
-	char met[ACCOUNTS_MAX][ADDRESS_DOMAIN_MAX + 1];
-	size_t nmet;
-	struct store *store;
-	struct store_txn *txn;
-	struct gate_rules rules;
-	struct span exempt[WORDS_MAX];
-	struct span postmaster[WORDS_MAX];
-	struct gate_device devices[ACCOUNTS_MAX];
-	char device_names[ACCOUNTS_MAX][ADDRESS_DOMAIN_MAX + 1];
-	int64_t when;          /* ms until what was deferred would fit */
-	struct span apppass;   /* by which the next mail is sent */
-	enum gate_would would; /* what was to be told of the last */
-	struct secret_key key;
-};
-
-#define FAIL(r, ...) DAY_FAIL(&(r)->day, __VA_ARGS__)
+#define BATCH 500 /* steps in one transaction, as the writer does */
 
 /* ---- time ---- */
+
+int64_t replay_wall(void)
+{
+	return fake_clock.wall;
+}
 
 static void pass(struct replay *r, int64_t ms)
 {
@@ -57,6 +36,10 @@ static int64_t longest_window(const struct replay *r)
 	int64_t longest = 0;
 	for (size_t i = 0; i < r->rules.limits.count; i++) {
 		int64_t window = r->rules.limits.limit[i].window;
+		longest = window > longest ? window : longest;
+	}
+	for (size_t i = 0; i < r->rules.stranger_limits.count; i++) {
+		int64_t window = r->rules.stranger_limits.limit[i].window;
 		longest = window > longest ? window : longest;
 	}
 	return longest;
@@ -90,8 +73,8 @@ static void close_store(struct replay *r)
 
 /* ---- steps of the site ---- */
 
-static void read_limits(struct replay *r, const struct span *words, size_t count,
-                        struct budget_limits *limits_out)
+void replay_limits(struct replay *r, const struct span *words, size_t count,
+                   struct budget_limits *limits_out)
 {
 	struct budget_limits limits = { .count = count };
 	for (size_t i = 0; i < count; i++) {
@@ -106,7 +89,7 @@ static void read_limits(struct replay *r, const struct span *words, size_t count
 
 static void site_limits(struct replay *r, const struct span *words, size_t count)
 {
-	read_limits(r, words, count, &r->rules.limits);
+	replay_limits(r, words, count, &r->rules.limits);
 }
 
 static void site_exempt(struct replay *r, const struct span *words, size_t count)
@@ -170,7 +153,7 @@ static void site_mode(struct replay *r, const struct span *words, size_t count)
 
 static void site_suspend_max(struct replay *r, const struct span *words, size_t count)
 {
-	read_limits(r, words, count, &r->rules.suspend_max);
+	replay_limits(r, words, count, &r->rules.suspend_max);
 }
 
 /* How many notices the gate has written of its own, so far. */
@@ -205,7 +188,7 @@ static void site_device(struct replay *r, const struct span *words, size_t count
 	memcpy(r->device_names[n], name.ptr, name.len);
 	r->devices[n].account = span_of(r->device_names[n], name.len);
 	r->devices[n].action = read_action(r, words[1]);
-	read_limits(r, words + 2, count - 2, &r->devices[n].limits);
+	replay_limits(r, words + 2, count - 2, &r->devices[n].limits);
 	r->rules.devices = r->devices;
 	r->rules.ndevices = n + 1;
 	buf_done(&name);
@@ -241,8 +224,13 @@ static const char *const verdicts[] = {
 	[GATE_ALLOW] = "allow",   [GATE_SPENT] = "spent",         [GATE_NEVER] = "never",
 	[GATE_TRIPPED] = "trips", [GATE_SUSPENDED] = "suspended", [GATE_UNKNOWN] = "unknown",
 	[GATE_BROKEN] = "broken", [GATE_DEFER] = "defer",         [GATE_HOLD] = "hold",
-	[GATE_FULL] = "full",
+	[GATE_FULL] = "full",     [GATE_BARRED] = "barred",
 };
+
+const char *replay_verdict(enum gate_verdict verdict)
+{
+	return verdicts[verdict];
+}
 
 static void account_send(struct replay *r, struct span account, const struct span *words,
                          size_t count)
@@ -305,7 +293,7 @@ static void account_token(struct replay *r, struct span account, const struct sp
 		FAIL(r, "a token of which name?");
 	}
 	apppass.name = words[0];
-	read_limits(r, words + 1, count - 1, &apppass.limits);
+	replay_limits(r, words + 1, count - 1, &apppass.limits);
 	enum store_result result = apppass_add(r->txn, account, &apppass, &secret, &full);
 	buf_done(&secret);
 	if (result != STORE_OK || full) {
@@ -342,7 +330,7 @@ static void account_limits(struct replay *r, struct span account, const struct s
 {
 	struct budget_limits limits;
 	bool none = count == 1 && span_eq(words[0], SPAN_LIT("-"));
-	read_limits(r, words, none ? 0 : count, &limits);
+	replay_limits(r, words, none ? 0 : count, &limits);
 	assert_int_equal(gate_limit(r->txn, account, &limits), STORE_OK);
 }
 
@@ -380,7 +368,7 @@ static void account_allow(struct replay *r, struct span account, const struct sp
 {
 	struct budget_limits grant = { .count = 0 };
 	bool none = count == 1 && span_eq(words[0], SPAN_LIT("-"));
-	read_limits(r, words, none ? 0 : count, &grant);
+	replay_limits(r, words, none ? 0 : count, &grant);
 	const struct gate_ticket ticket = { .grant = grant.limit[0],
 		                            .at = none ? 0 : store_now(r->store),
 		                            .wall = fake_clock.wall,
@@ -408,56 +396,11 @@ static void account_reset(struct replay *r, struct span account, const struct sp
 	assert_int_equal(gate_reset(r->txn, account), STORE_OK);
 }
 
-static uint64_t incident_of(struct replay *r, struct span account)
+uint64_t replay_incident(struct replay *r, struct span account)
 {
 	uint64_t incident = 0;
 	assert_int_equal(suspend_incident_of(r->txn, account, &incident), STORE_OK);
 	return incident;
-}
-
-/* The first postmaster's, to the notice of the present suspension. */
-static void account_answer(struct replay *r, struct span account, const struct span *words,
-                           size_t count)
-{
-	static const char *const answers[] = {
-		[UNLOCK_DONE] = "done", [UNLOCK_WRONG] = "wrong", [UNLOCK_EXPIRED] = "expired",
-		[UNLOCK_OFF] = "off",   [UNLOCK_VERDICTS] = NULL,
-	};
-	char token[UNLOCK_TOKEN_LEN + 1];
-	struct suspend_result result;
-	uint64_t incident = incident_of(r, account);
-	unlock_token(&r->key, account, incident, token);
-	const struct unlock_rules rules = { .suspend = r->rules.suspend, .key = r->key };
-	const struct unlock_answer answer = {
-		.tag = { .incident = incident, .token = span_str(token) },
-		.login = r->postmaster[0],
-		.now = store_now(r->store),
-		.wall = fake_clock.wall,
-	};
-	enum unlock_verdict verdict = unlock_redeem(r->txn, &rules, &answer, &result);
-	if (count != 2 || !span_eq(words[1], span_str(answers[verdict]))) {
-		FAIL(r, "the answer: %s", unlock_verdict_name(verdict));
-	}
-}
-
-static void account_unlock(struct replay *r, struct span account, const struct span *words,
-                           size_t count)
-{
-	struct suspend_result result;
-	const struct suspend_end end = {
-		.account = account,
-		.incident = incident_of(r, account),
-		.event = STANDING_UNLOCK,
-		.by = SPAN_LIT("uid 0"),
-		.how = SPAN_LIT("unlock"),
-		.now = store_now(r->store),
-		.wall = fake_clock.wall,
-	};
-	(void)words;
-	(void)count;
-	if (suspend_apply(r->txn, &r->rules.suspend, &end, &result) != STORE_OK) {
-		FAIL(r, "it is not suspended");
-	}
 }
 
 static void account_remove(struct replay *r, struct span account, const struct span *words,
@@ -470,10 +413,7 @@ static void account_remove(struct replay *r, struct span account, const struct s
 
 /* ---- a step ---- */
 
-static const struct {
-	const char *name;
-	void (*step)(struct replay *r, const struct span *words, size_t count);
-} site_steps[] = {
+static const struct replay_site_step site_steps[] = {
 	{ "limits", site_limits },
 	{ "exempt", site_exempt },
 	{ "postmaster", site_postmaster },
@@ -485,65 +425,95 @@ static const struct {
 	{ "notices", site_notices },
 	{ "suspend_max", site_suspend_max },
 	{ "mode", site_mode },
+	{ NULL, NULL },
 };
 
-static const struct {
-	const char *name;
-	void (*step)(struct replay *r, struct span account, const struct span *words,
-	             size_t count);
-} account_steps[] = {
-	{ "send", account_send },     { "spent", account_spent },
-	{ "limits", account_limits }, { "reset", account_reset },
-	{ "delete", account_remove }, { "answer", account_answer },
-	{ "unlock", account_unlock }, { "via", account_via },
-	{ "token", account_token },   { "revoke", account_revoke },
-	{ "action", account_action }, { "again", account_again },
-	{ "allow", account_allow },   { "allowed", account_allowed },
-	{ "mode", account_mode },     { "would", account_would },
+static const struct replay_account_step account_steps[] = {
+	{ "send", account_send },
+	{ "spent", account_spent },
+	{ "limits", account_limits },
+	{ "reset", account_reset },
+	{ "delete", account_remove },
+	{ "via", account_via },
+	{ "token", account_token },
+	{ "revoke", account_revoke },
+	{ "action", account_action },
+	{ "again", account_again },
+	{ "allow", account_allow },
+	{ "allowed", account_allowed },
+	{ "mode", account_mode },
+	{ "would", account_would },
+	{ NULL, NULL },
 };
+
+/* NULL when its name was not met yet. */
+struct replay_account *replay_find(struct replay *r, struct span account)
+{
+	size_t i = 0;
+	while (i < r->nmet && !span_eq(account, span_str(r->met[i].name))) {
+		i++;
+	}
+	return i < r->nmet ? &r->met[i] : NULL;
+}
 
 /* Makes the account when its name is met for the first time; one that is deleted stays so. */
 static void meet(struct replay *r, struct span account)
 {
 	const struct account fresh = { .secret = SPAN_LIT("x") };
-	for (size_t i = 0; i < r->nmet; i++) {
-		if (span_eq(account, span_str(r->met[i]))) {
-			return;
-		}
+	if (replay_find(r, account)) {
+		return;
 	}
 	assert_true(r->nmet < COUNT(r->met));
-	memcpy(r->met[r->nmet++], account.ptr, account.len);
+	memcpy(r->met[r->nmet++].name, account.ptr, account.len);
 	assert_int_equal(account_put(r->txn, account, &fresh), STORE_OK);
 }
 
-static bool site_step(struct replay *r, const struct span *words, size_t count)
+static bool site_step(struct replay *r, const struct replay_site_step *steps,
+                      const struct span *words, size_t count)
 {
-	for (size_t i = 0; i < COUNT(site_steps); i++) {
-		if (span_eq(words[0], span_str(site_steps[i].name))) {
-			site_steps[i].step(r, words + 1, count - 1);
-			return true;
-		}
+	while (steps->name && !span_eq(words[0], span_str(steps->name))) {
+		steps++;
 	}
-	return false;
+	if (steps->name) {
+		steps->step(r, words + 1, count - 1);
+	}
+	return steps->name != NULL;
 }
 
-static void account_step(struct replay *r, const struct span *words, size_t count)
+static bool account_step(struct replay *r, const struct replay_account_step *steps,
+                         struct span account, const struct span *words, size_t count)
+{
+	while (steps->name && !span_eq(words[0], span_str(steps->name))) {
+		steps++;
+	}
+	if (steps->name) {
+		steps->step(r, account, words + 1, count - 1);
+	}
+	return steps->name != NULL;
+}
+
+static void account_steps_of(struct replay *r, const struct span *words, size_t count)
 {
 	struct buf name = { .cap = ADDRESS_DOMAIN_MAX };
 	if (!address_account(words[0], SPAN_LIT("example.org"), &name)) {
 		FAIL(r, "%.*s is no account", SPAN_ARG(words[0]));
 	}
-	meet(r, buf_span(&name));
-	size_t i = 0;
-	while (count > 1 && i < COUNT(account_steps) &&
-	       !span_eq(words[1], span_str(account_steps[i].name))) {
-		i++;
-	}
-	if (count < 2 || i == COUNT(account_steps)) {
+	struct span account = buf_span(&name);
+	meet(r, account);
+	if (count < 2 ||
+	    (!account_step(r, account_steps, account, words + 1, count - 1) &&
+	     !account_step(r, replay_guard_account, account, words + 1, count - 1))) {
 		FAIL(r, "no such step");
 	}
-	account_steps[i].step(r, buf_span(&name), words + 2, count - 2);
 	buf_done(&name);
+}
+
+static void run_step(struct replay *r, const struct span *words, size_t count)
+{
+	if (!site_step(r, site_steps, words, count) &&
+	    !site_step(r, replay_guard_site, words, count)) {
+		account_steps_of(r, words, count);
+	}
 }
 
 /* A time, or what happens, or both. */
@@ -557,8 +527,9 @@ static void step(void *context, const struct span *words, size_t count)
 		pass_until(r, words[0]);
 	}
 	size_t skip = first == '+' || (first >= '0' && first <= '9');
-	if (count > skip && !site_step(r, words + skip, count - skip)) {
-		account_step(r, words + skip, count - skip);
+	replay_relay(r);
+	if (count > skip) {
+		run_step(r, words + skip, count - skip);
 	}
 	if (++r->steps % BATCH == 0) {
 		commit(r);

@@ -143,7 +143,7 @@ def test_what_dwells_is_not_hurried(site):
         assert site.mail(["y%d@example.com" % time.monotonic_ns()], CAFE) == 250
         time.sleep(0.2)
     waiting = [e for e in site.gatepost.queue() if e["account"]]
-    assert len(waiting) == 1 and waiting[0]["state"] == "ready"
+    assert len(waiting) == 1 and waiting[0]["state"] == "waits"
     site.gatepost.ctl("queue", "flush")
     site.gatepost.restart()
     time.sleep(0.5)

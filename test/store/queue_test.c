@@ -121,6 +121,40 @@ static void acts(void **state)
 	}
 }
 
+/* What waits at time 500 for the guard's sake, alone and counted among the others. */
+static void dwelling(void **state)
+{
+	static const struct {
+		enum queue_state is;
+		int64_t at, deferred_at;
+		bool dwells;
+	} table[] = {
+		{ QUEUE_READY, 900, 0, true },   { QUEUE_READY, 501, 0, true },
+		{ QUEUE_READY, 500, 0, false },  { QUEUE_READY, 100, 0, false },
+		{ QUEUE_READY, 900, 44, false }, { QUEUE_HELD, 900, 0, false },
+	};
+	struct place *place = *state;
+	struct store_txn *txn = writing(place->store);
+	uint64_t sum = 0, count = 99;
+	assert_int_equal(queue_count_dwelling(txn, 500, &count), STORE_OK);
+	assert_int_equal(count, 0);
+	for (size_t i = 0; i < COUNT(table); i++) {
+		struct queue_entry entry = entry_of(i + 1, "alice", 100, table[i].at);
+		entry.state = table[i].is;
+		entry.deferred_at = table[i].deferred_at;
+		entry.attempts = table[i].deferred_at ? 1 : 0;
+		put_entry(txn, &entry);
+		sum += table[i].dwells;
+		assert_int_equal(queue_dwells(&entry, 500), table[i].dwells);
+		assert_int_equal(queue_count_dwelling(txn, 500, &count), STORE_OK);
+		assert_int_equal(count, sum);
+	}
+	struct queue_entry notice = entry_of(20, "", 0, 900);
+	notice.kind = QUEUE_NOTICE_SUSPENDED;
+	assert_false(queue_dwells(&notice, 500));
+	store_abort(txn);
+}
+
 /* Held or released by hand, a notice goes on telling of its incident. */
 static void acts_on_a_notice(void **state)
 {
@@ -459,6 +493,7 @@ int main(void)
 		TEST(due_order),
 		TEST(acts),
 		TEST(acts_on_a_notice),
+		TEST(dwelling),
 		TEST(update),
 		TEST(update_of_held_ones),
 		TEST(usage),
