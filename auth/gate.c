@@ -161,14 +161,19 @@ static void note(struct gate_books *books, const struct act *act)
 	           limited ? books->limits.limit[0].window : 0);
 }
 
-/* What is held because of whom it is to may never be sent: it costs what any mail does. */
+/* What is held because of whom it is to may never be sent: it costs what any mail does. So does
+ * what would have been held, else its price would tell of suspensions that never were; but it
+ * was sent, and its strangers count. */
 static void discount(struct gate_finding *f)
 {
-	bool held = f->verdict == GATE_HOLD &&
-	            (f->reason == GATE_REASON_STRANGERS || f->reason == GATE_REASON_SITE);
-	if (held) {
+	bool guarded = f->reason == GATE_REASON_STRANGERS || f->reason == GATE_REASON_SITE;
+	bool held = guarded && f->verdict == GATE_HOLD;
+	bool would = guarded && f->would != GATE_WOULD_PASS && f->would != GATE_WOULD_SUSPEND;
+	if (held || would) {
 		f->bill = (struct tariff_bill){ .count[TARIFF_RECIPIENT] = f->plain };
 		f->price = f->plain;
+	}
+	if (held) {
 		f->strangers = f->weight = 0;
 	}
 }

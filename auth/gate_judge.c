@@ -215,15 +215,16 @@ static bool look_at_ceiling(struct store_txn *txn, const struct gate_rules *rule
 	if (site.count) {
 		site.limit[0].tokens *= GATE_CEILING;
 	}
-	if (!books->exempt && books->limits.count) {
+	if (books->limits.count) {
 		uint32_t strange = gate_is_strange(&f->act) ? f->strangers : 0;
 		if (!gate_site_fits(txn, KEY_SITE_STRANGERS, &site, strange, now, &below)) {
 			return false;
 		}
 		below = below &&
-		        is_below_ceiling(&books->budget, &books->limits, f->price, now) &&
-		        is_below_ceiling(&books->strangers, &rules->stranger_limits,
-		                         f->strangers, now);
+		        (books->exempt ||
+		         is_below_ceiling(&books->budget, &books->limits, f->price, now)) &&
+		        is_below_ceiling(&books->strangers, &rules->stranger_limits, f->weight,
+		                         now);
 	}
 	*below_out = below;
 	return true;

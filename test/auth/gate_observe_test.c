@@ -248,10 +248,43 @@ static void a_ceiling_for_strangers(void **state)
 	gate.limits.limit[0].tokens = 10000;
 	gate.stranger_limits = (struct budget_limits)TEN;
 	imports(0, 60);
-	assert_int_equal(judge(&gate, act_of(net(STRANGE), 1000, 40), &result), GATE_ALLOW);
+	assert_int_equal(judge(&gate, act_of(net(STRANGE), 1000, 20), &result),
+	                 GATE_ALLOW); /* each is two */
 	assert_int_equal(result.would, GATE_WOULD_SUSPEND);
 	assert_int_equal(judge(&gate, act_of(net(0), 2000, 1), &result), GATE_HOLD);
 	assert_int_equal(judge(&gate, act_of(net(STRANGE), 2000, 1), &result), GATE_TRIPPED);
+}
+
+static uint32_t spent(const struct gate_rules *gate)
+{
+	struct gate_view view;
+	struct store_txn *txn = store_begin_read(store, NULL);
+	assert_int_equal(gate_show(txn, gate, ALICE, store_now(store), &view), GATE_ALLOW);
+	store_abort(txn);
+	return view.spent[0];
+}
+
+/* From home what is beyond the window for strangers would be held, not dearer: no suspension
+ * comes of it that would not have been. */
+static void what_would_be_held_costs_no_more(void **state)
+{
+	(void)state;
+	struct gate_result result;
+	struct gate_rules gate = observing();
+	now = store_now(store);
+	gate.limits.limit[0].tokens = 100;
+	gate.stranger_limits = (struct budget_limits)TEN;
+	imports(0, 60);
+	assert_int_equal(judge(&gate, act_of(net(0), 1000, 8), &result), GATE_ALLOW);
+	uint32_t dear = spent(&gate);
+	assert_in_range(dear, 9, 80);
+	for (unsigned i = 0; i < 8; i++) {
+		assert_int_equal(judge(&gate, act_of(net(0), 2000 + 4 * i, 4), &result),
+		                 GATE_ALLOW);
+		assert_int_equal(result.would, i ? GATE_WOULD_PASS : GATE_WOULD_HOLD);
+		assert_int_equal(spent(&gate), dear + 4 * (i + 1));
+	}
+	assert_int_equal(judge(&gate, act_of(net(0), 3000, 1), &result), GATE_HOLD);
 }
 
 /* What refused recipients cost suspends nobody, either. */
@@ -338,6 +371,7 @@ int main(void)
 		TEST(app_passwords_keep_theirs),
 		TEST(the_guard_only_looks_on),
 		TEST(a_ceiling_for_strangers),
+		TEST(what_would_be_held_costs_no_more),
 		TEST(what_is_refused_later),
 		TEST(tells_the_postmasters_in_a_day),
 		TEST(warns_the_owner),

@@ -39,11 +39,11 @@ def test_a_site_that_observes(site):
     """Four times the limit of five goes; then it is what it would have been. A restart in between changes nothing."""
     site = site(extra='mode = "observe"\n')
     assert site.gatepost.status()["mode"] == "observe"
-    assert site.gatepost.events("mode: is observe")
+    site.gatepost.wait_log("mode: is observe")
     for n in range(3):
         site.send(to=["u%d-%d@example.net" % (n, i) for i in range(5)])
     site.gatepost.wait_empty()
-    assert len(site.gatepost.events("event=would-have .*account=alice@example.org verdict=suspend")) == 1
+    assert len(site.gatepost.wait_log("event=would-have .*account=alice@example.org verdict=suspend")) == 1
     assert not site.suspended() and shown(site)["used"] == "15 15"
     site.gatepost.restart()
     site.send(to=["last%d@example.net" % i for i in range(5)])
@@ -101,8 +101,8 @@ def test_a_thief_who_is_observed(site):
         assert site.mail(["x%d@example.com" % n], CAFE) == 250
     site.gatepost.wait_empty()
     assert site.relayed() == 30
-    verdicts = [line.split("verdict=")[1].split()[0] for line in site.gatepost.events("event=would-have")]
-    assert verdicts == ["wait", "suspend"]
+    lines = site.gatepost.wait_log("event=would-have", 2)
+    assert [line.split("verdict=")[1].split()[0] for line in lines] == ["wait", "suspend"]
     assert not site.notices()
     assert site.mail(site.friends[:5], HOME) == 250
     assert "alice@example.org: would have been suspended" in digest(site)
