@@ -148,11 +148,8 @@ static void look_at_network(const struct history_network *network,
                             const struct history_head *head, const struct act *act,
                             struct act_past *past)
 {
-	bool ripe = network && network->ripe;
-	if (past->network != ACT_NETWORK_RIPE) {
-		past->barred = (network && network->barred) || (head->barred_rest && !ripe);
-	}
 	if (past->network == ACT_NETWORK_STRANGE) {
+		past->barred = (network && network->barred) || head->barred_rest;
 		uint32_t known = count_known(act, past->strangers);
 		uint32_t left = free_today(network, act->now);
 		past->beyond = known > left ? known - left : 0;

@@ -108,11 +108,13 @@ static bool is_plainly_within(const struct gate_finding *f)
 	return within;
 }
 
-/* Then it is no theft, unless it comes from where a thief might be. */
-static bool is_provoked(const struct gate_finding *f)
+/* Then it is no theft, unless this very message has a surcharge and comes from where a thief
+ * might be: a traveller who has written to many strangers may still answer a friend. What is
+ * charged later has no network of its own: then all that was charged before it is asked. */
+static bool is_provoked(const struct gate_finding *f, bool later)
 {
-	bool strange = gate_is_strange(&f->act);
-	for (size_t i = 0; i < f->books.limits.count; i++) {
+	bool strange = gate_is_strange(&f->act) && tariff_forgiven(&f->books.tariff, &f->bill);
+	for (size_t i = 0; later && i < f->books.limits.count; i++) {
 		const struct tariff_bill sum = sum_of(f, i);
 		strange = strange || tariff_is_strange(&f->books.tariff, &sum);
 	}
@@ -178,7 +180,7 @@ static bool look_around(struct store_txn *txn, const struct gate_rules *rules,
 	}
 	/* However much of it there is: then no more is taken. */
 	bool beyond = f->edge == GATE_EDGE_BEYOND || f->edge == GATE_EDGE_TWICE;
-	if (beyond && f->reason == GATE_REASON_BUDGET && is_provoked(f)) {
+	if (beyond && f->reason == GATE_REASON_BUDGET && is_provoked(f, false)) {
 		turn_to_hold(rules, GATE_REASON_PROVOKED, f);
 		return true;
 	}
@@ -312,7 +314,7 @@ enum gate_verdict gate_judge_charge(const struct gate_rules *rules, struct gate_
 	f->reason = GATE_REASON_BUDGET;
 	f->edge = fits ? GATE_EDGE_WITHIN : GATE_EDGE_BEYOND;
 	f->course = course_of(rules, books->action);
-	if (fits || f->course != GATE_COURSE_SUSPEND || is_provoked(f)) {
+	if (fits || f->course != GATE_COURSE_SUSPEND || is_provoked(f, true)) {
 		return GATE_ALLOW;
 	}
 	bool goes = books->mode == GATE_MODE_OBSERVE &&

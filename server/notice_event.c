@@ -48,8 +48,8 @@ static const struct notice_event events[] = {
 	  "Nobody is suspended.",
 	  "held", "a day" },
 	{ "provoked", "Mail is held at a limit",
-	  "An account has used up its limit by what others can bring about: dead addresses, "
-	  "traps, large lists.",
+	  "An account has used up its limit, but hardly by a thief: by strangers to whom it "
+	  "writes from where it always is, or by dead addresses, traps and large lists.",
 	  "It takes its mail and keeps it in the queue, up to as much again. Nobody is "
 	  "suspended.",
 	  "held", "a day" },
