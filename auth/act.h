@@ -51,6 +51,7 @@ struct act {
 	struct origin origin;
 	struct span client;  /* the client's address, text */
 	struct span subject; /* as in the header, may be empty or anything */
+	struct span example; /* one of the recipients, as given; may be empty */
 	int64_t now;         /* T */
 	int64_t wall;        /* ms since 1970 */
 	struct act_past past;

@@ -2,6 +2,8 @@
 
 #include "proto/pack.h"
 
+#include <stdio.h>
+
 #define NETWORK_MEMORY ((int64_t)24 * 3600 * 1000)
 
 /* ---- texts ---- */
@@ -84,6 +86,29 @@ static void note_subject(struct facts *facts, struct span subject)
 	memcpy(facts->subject[0], text, sizeof text);
 }
 
+#define EXAMPLE_LETTERS 3
+
+static void note_example(struct facts *facts, struct span address)
+{
+	char text[FACTS_EXAMPLE_MAX + 1], cut_text[FACTS_EXAMPLE_MAX + 1];
+	size_t at = address.len;
+	while (at > 0 && address.ptr[at - 1] != '@') {
+		at--;
+	}
+	if (at-- == 0) {
+		return;
+	}
+	write_text(cut(span_first(address, at), EXAMPLE_LETTERS), cut_text, EXAMPLE_LETTERS);
+	struct span domain = span_from(address, at);
+	size_t most = FACTS_EXAMPLE_MAX - EXAMPLE_LETTERS - 3;
+	int len = snprintf(text, sizeof text, "%s...%.*s", cut_text,
+	                   SPAN_ARG(span_first(domain, most)));
+	write_text(span_of(text, (size_t)len), cut_text, FACTS_EXAMPLE_MAX);
+	size_t place = place_of(cut_text, facts->example[0], sizeof text, FACTS_EXAMPLES);
+	memmove(facts->example[1], facts->example[0], place * sizeof text);
+	memcpy(facts->example[0], cut_text, sizeof text);
+}
+
 static uint32_t higher(uint32_t a, uint32_t b)
 {
 	return a > b ? a : b;
@@ -111,6 +136,7 @@ void facts_note(struct facts *facts, const struct act *act, uint32_t used, int64
 	forget_networks(facts, act->now);
 	note_network(facts, act);
 	note_subject(facts, act->subject);
+	note_example(facts, act->example);
 	if (window > 0) {
 		note_peak(facts, used, window, act->now);
 	}
@@ -140,13 +166,22 @@ static void pack_texts(const struct facts *facts, struct buf *out)
 	}
 }
 
-void facts_pack(const struct facts *facts, struct buf *out)
+/* What is in a bill, too. */
+static void pack_facts(const struct facts *facts, struct buf *out)
 {
 	pack_varint(out, facts->peak_now);
 	pack_varint(out, facts->peak_last);
 	pack_varint(out, facts->peak_before);
 	pack_varint(out, (uint64_t)facts->peak_from);
 	pack_texts(facts, out);
+}
+
+void facts_pack(const struct facts *facts, struct buf *out)
+{
+	pack_facts(facts, out);
+	for (size_t i = 0; i < FACTS_EXAMPLES && facts->example[i][0]; i++) {
+		pack_span(out, span_str(facts->example[i]));
+	}
 }
 
 /* Counts and times of a row; a value beyond `most` spoils it. */
@@ -213,6 +248,10 @@ bool facts_unpack(struct span row, struct facts *facts_out)
 	if (row.len) {
 		unpack_facts(&in, &facts);
 	}
+	/* Older rows have none. */
+	for (size_t i = 0; i < FACTS_EXAMPLES && !in.bad && in.rest.len; i++) {
+		unpack_text(&in, facts.example[i], FACTS_EXAMPLE_MAX);
+	}
 	if (!unpack_ok(&in)) {
 		return false;
 	}
@@ -230,6 +269,7 @@ bool bill_is_strange(const struct bill *bill)
 #define BILL_APPPASS   1
 #define BILL_STRANGERS 2
 #define BILL_LINES     3
+#define BILL_EXAMPLE   4 /* one each */
 #define LINES_MAX      256
 
 /* Pairs of count and price, in the order of the table. */
@@ -262,7 +302,7 @@ void bill_pack(const struct bill *bill, struct buf *out)
 	pack_varint(out, (uint64_t)bill->limit.window);
 	pack_varint(out, bill->spent);
 	pack_varint(out, bill->asked);
-	facts_pack(&bill->facts, out);
+	pack_facts(&bill->facts, out);
 	if (bill->apppass[0]) {
 		pack_field(out, BILL_APPPASS, span_str(bill->apppass));
 	}
@@ -270,6 +310,9 @@ void bill_pack(const struct bill *bill, struct buf *out)
 		pack_field(out, BILL_STRANGERS, SPAN_LIT("\1"));
 	}
 	pack_lines(bill, out);
+	for (size_t i = 0; i < FACTS_EXAMPLES && bill->facts.example[i][0]; i++) {
+		pack_field(out, BILL_EXAMPLE, span_str(bill->facts.example[i]));
+	}
 }
 
 void bill_write(const struct bill *bill, struct buf *out)
@@ -301,6 +344,7 @@ static void unpack_fields(struct unpacker *in, struct bill *bill)
 {
 	uint8_t tag;
 	struct span field;
+	size_t examples = 0;
 	while (unpack_field(in, &tag, &field)) {
 		if (tag == BILL_APPPASS) {
 			take_text(in, field, bill->apppass, FACTS_APPPASS_MAX);
@@ -308,6 +352,9 @@ static void unpack_fields(struct unpacker *in, struct bill *bill)
 			bill->strangers = true;
 		} else if (tag == BILL_LINES) {
 			in->bad = in->bad || !unpack_lines(field, bill);
+		} else if (tag == BILL_EXAMPLE && examples < FACTS_EXAMPLES) {
+			take_text(in, field, bill->facts.example[examples++],
+			          FACTS_EXAMPLE_MAX);
 		}
 	}
 }

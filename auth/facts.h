@@ -15,6 +15,8 @@
 #define FACTS_NETWORK_MAX 45
 #define FACTS_SUBJECT_MAX 60 /* bytes; cut */
 #define FACTS_APPPASS_MAX 32
+#define FACTS_EXAMPLES    3
+#define FACTS_EXAMPLE_MAX 60
 
 struct facts_network {
 	char text[FACTS_NETWORK_MAX + 1]; /* the address */
@@ -25,6 +27,9 @@ struct facts_network {
 struct facts {
 	struct facts_network network[FACTS_NETWORKS]; /* the last used first; text "" = free */
 	char subject[FACTS_SUBJECTS][FACTS_SUBJECT_MAX + 1]; /* the last first, each once */
+	/* Of the last recipients three letters and the domain, "ali...@example.com", the last
+	 * first, each once: enough to see whether they are his people, and no address. */
+	char example[FACTS_EXAMPLES][FACTS_EXAMPLE_MAX + 1];
 	/* The highest use of the first limit, by windows: in this one, in the one before it,
 	 * and in all before those. A theft that takes up to a window is no part of the last. */
 	uint32_t peak_now, peak_last, peak_before;

@@ -307,6 +307,7 @@ static bool may_send(struct intake *intake, struct store_txn *txn, int64_t now)
 		.members = intake->members,
 		.client = intake->entry.client,
 		.subject = intake->subject,
+		.example = intake->entry.recipients[intake->entry.nrecipients - 1].address,
 		.now = now,
 		.wall = wall_ms(),
 	};

@@ -323,6 +323,19 @@ static struct span write_subjects(struct reading *in)
 	return list_end(&list, in->facts);
 }
 
+static struct span write_examples(struct reading *in)
+{
+	struct listing list = { .text = { .cap = TEXT_MAX } };
+	for (size_t i = 0; i < FACTS_EXAMPLES && in->bill.facts.example[i][0]; i++) {
+		struct buf text = { .cap = TEXT_MAX };
+		notice_text_escape(span_str(in->bill.facts.example[i]), FACTS_EXAMPLE_MAX,
+		                   &text);
+		list_add(&list, "%.*s", SPAN_ARG(buf_span(&text)));
+		buf_done(&text);
+	}
+	return list_end(&list, in->facts);
+}
+
 static struct span write_who(struct reading *in)
 {
 	const struct config *config = in->config;
@@ -474,16 +487,27 @@ static const struct {
 	const char *name;
 	struct span (*write)(struct reading *in);
 } words[] = {
-	{ "account", write_account },   { "case", write_case },
-	{ "opened", write_opened },     { "limit", write_limit },
-	{ "spent", write_spent },       { "asked", write_asked },
-	{ "cause", write_cause },       { "peak", write_peak },
-	{ "gone", write_gone },         { "held", write_held },
-	{ "kept", write_kept },         { "networks", write_networks },
-	{ "subjects", write_subjects }, { "who", write_who },
-	{ "hostname", write_hostname }, { "command", write_command },
-	{ "state", write_state },       { "suspended", write_suspended },
-	{ "apppass", write_apppass },   { "strange", write_strange },
+	{ "account", write_account },
+	{ "case", write_case },
+	{ "opened", write_opened },
+	{ "limit", write_limit },
+	{ "spent", write_spent },
+	{ "asked", write_asked },
+	{ "cause", write_cause },
+	{ "peak", write_peak },
+	{ "gone", write_gone },
+	{ "held", write_held },
+	{ "kept", write_kept },
+	{ "networks", write_networks },
+	{ "examples", write_examples },
+	{ "subjects", write_subjects },
+	{ "who", write_who },
+	{ "hostname", write_hostname },
+	{ "command", write_command },
+	{ "state", write_state },
+	{ "suspended", write_suspended },
+	{ "apppass", write_apppass },
+	{ "strange", write_strange },
 };
 
 /* ---- the whole ---- */

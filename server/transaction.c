@@ -158,6 +158,7 @@ static struct act act_of(const struct session *session)
 		.traps = session->traps + session->asked_trap,
 		.origin = origin_of(session->config, &server->key, session->address),
 		.client = span_str(conn_peer(session->conn)),
+		.example = span_str(session->asked),
 		.now = store_now(server->store),
 		.wall = wall_ms(),
 	};
@@ -256,9 +257,9 @@ static const struct trip_handler trip_handler = { .end = on_trip_end };
 /* It does not fit: the writer judges, and the answer follows its commit. */
 static bool start_trip(struct session *session, const struct address *address)
 {
+	snprintf(session->asked, sizeof session->asked, "%.*s", SPAN_ARG(address->whole));
 	struct act act = act_of(session);
 	act.past = session->asked_past;
-	snprintf(session->asked, sizeof session->asked, "%.*s", SPAN_ARG(address->whole));
 	session->tripped = true; /* before the others hear of it: our 421 comes later */
 	session->trip = trip_start(session->worker, session->config, &act, &trip_handler,
 	                           session);

@@ -65,6 +65,7 @@ struct trip *trip_start(struct worker *worker, struct config *config, const stru
 	if (!arena_copy(&trip->arena, act->account, &trip->act.account) ||
 	    !arena_copy(&trip->arena, act->apppass, &trip->act.apppass) ||
 	    !arena_copy(&trip->arena, act->client, &trip->act.client) ||
+	    !arena_copy(&trip->arena, act->example, &trip->act.example) ||
 	    !arena_copy(&trip->arena, act->subject, &trip->act.subject)) {
 		trip_free(trip);
 		return NULL;

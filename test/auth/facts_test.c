@@ -223,6 +223,42 @@ static void without_a_limit_there_is_no_peak(void **state)
 	assert_int_equal(facts.network[0].recipients, 3);
 }
 
+/* ---- examples ---- */
+
+static void three_letters_and_a_domain(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *address, *kept;
+	} rows[] = {
+		{ "alice@example.com", "ali...@example.com" },
+		{ "al@example.com", "al...@example.com" },
+		{ "\"a@b\"@example.com", "\"a@...@example.com" },
+		{ "\xc3\xa4\xc3\xb6@example.com",
+		  "\xc3\xa4...@example.com" }, /* no half letter */
+		{ "postmaster", "" },
+		{ "", "" },
+	};
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		struct facts facts = { .peak_now = 0 };
+		const struct act act = { .example = span_str(rows[i].address), .now = START };
+		facts_note(&facts, &act, 0, 0);
+		assert_string_equal(facts.example[0], rows[i].kept);
+	}
+	struct facts facts = { .peak_now = 0 };
+	for (unsigned i = 0; i < 5; i++) {
+		char address[100];
+		snprintf(address, sizeof address, "abc%u@%u.example.%070u", i, i % 4, 7u);
+		const struct act act = { .example = span_str(address), .now = START };
+		facts_note(&facts, &act, 0, 0);
+	}
+	/* The last first, each once, and cut. */
+	assert_memory_equal(facts.example[0], "abc...@0.example.0", 18);
+	assert_memory_equal(facts.example[1], "abc...@3.example.0", 18);
+	assert_memory_equal(facts.example[2], "abc...@2.example.0", 18);
+	assert_int_equal(strlen(facts.example[0]), FACTS_EXAMPLE_MAX);
+}
+
 /* ---- rows ---- */
 
 static struct facts full(void)
@@ -239,6 +275,9 @@ static struct facts full(void)
 	for (size_t i = 0; i < FACTS_SUBJECTS; i++) {
 		memset(facts.subject[i], (char)('a' + i), FACTS_SUBJECT_MAX);
 	}
+	for (size_t i = 0; i < FACTS_EXAMPLES; i++) {
+		memset(facts.example[i], (char)('a' + i), FACTS_EXAMPLE_MAX);
+	}
 	return facts;
 }
 
@@ -248,6 +287,7 @@ static void rows_come_back(void **state)
 	struct facts rows[4] = { { .peak_now = 0 }, { .peak_now = 0 }, full(), full() };
 	note(&rows[1], "192.0.2.1", "hello", START);
 	memset(rows[3].network + 2, 0, 4 * sizeof rows[3].network[0]);
+	memset(rows[3].example, 0, sizeof rows[3].example);
 	for (size_t i = 0; i < COUNT(rows); i++) {
 		struct facts back;
 		struct buf row = { .cap = 1024 };
@@ -258,8 +298,9 @@ static void rows_come_back(void **state)
 		struct buf again = { .cap = 1024 };
 		facts_pack(&back, &again);
 		assert_true(span_eq(buf_span(&row), buf_span(&again)));
-		/* Cut anywhere, or with a byte more, it is none. */
-		for (size_t n = 1; n < row.len; n++) {
+		/* Cut anywhere, or with a byte more, it is none; but examples are behind all
+		 * else, and may end after any of them. */
+		for (size_t n = 1; n < row.len && !rows[i].example[0][0]; n++) {
 			assert_false(facts_unpack(span_first(buf_span(&row), n), &back));
 		}
 		buf_put_byte(&row, 0);
@@ -406,6 +447,7 @@ int main(void)
 		cmocka_unit_test(the_last_subject_comes_first),
 		cmocka_unit_test(peaks_by_windows),
 		cmocka_unit_test(without_a_limit_there_is_no_peak),
+		cmocka_unit_test(three_letters_and_a_domain),
 		cmocka_unit_test(rows_come_back),
 		cmocka_unit_test(an_ordinary_row_is_small),
 		cmocka_unit_test(rows_that_make_no_sense),

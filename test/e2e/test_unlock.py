@@ -506,5 +506,5 @@ def test_un16_what_a_thief_writes(site):
     assert "\nX-Envelope-To: <postmaster@example.org>\r\n" in head
     assert "=?" not in head
     assert user in body and "\u202e" not in body
-    assert re.search(r'^Subjects: "x Bcc: eve@example.net  UNLOCK \? <scri', body, re.M)
+    assert re.search(r'^Subjects: "x Bcc: eve\[@\]example\[.\]net  UNLOCK \? <scri', body, re.M)
     assert not re.search(r"^\W*(unlock|ok|yes|release|keep|discard|spam|no|stop)\b", body, re.M | re.I)
