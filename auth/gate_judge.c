@@ -139,15 +139,16 @@ static void turn_to_hold(const struct gate_rules *rules, enum gate_reason reason
 
 /* The windows for strangers come before the budget: at home what is beyond them is held, and
  * costs nobody his account, up to where the classic rule would have ended it. That an account
- * is exempt is no pass for strangers from where it never was. */
+ * is exempt is no pass for strangers from where it never was. Where nobody would hear of what
+ * is held, nothing is at home. */
 static bool look_at_strangers(struct store_txn *txn, const struct gate_rules *rules,
                               struct gate_finding *f)
 {
 	bool strange = gate_is_strange(&f->act), fits = true;
 	bool decided = strange ? f->edge != GATE_EDGE_WITHIN
 	                       : f->edge > GATE_EDGE_TWICE || !is_plainly_within(f);
-	if (decided || f->strangers == 0 || (f->books.exempt && !strange) ||
-	    f->books.limits.count == 0) {
+	bool excused = !strange && (f->books.exempt || !rules->suspend.npostmaster);
+	if (decided || f->strangers == 0 || excused || f->books.limits.count == 0) {
 		return true;
 	}
 	if (budget_ask(&f->books.strangers, &rules->stranger_limits, f->weight, f->act.now) !=
