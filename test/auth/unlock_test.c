@@ -1,59 +1,6 @@
-#include "auth/unlock.h"
+#include "test/auth/unlock_help.h"
 
-#include "test/auth/fresh_store.h"
-
-#include "test/auth/aftermath.h"
-
-#include "auth/drill.h"
 #include "auth/gate.h"
-
-static const struct span listed[] = { { "*@it.example.org", 16 }, { "ops", 3 } };
-static struct unlock_rules rules;
-static char token[UNLOCK_TOKEN_LEN + 1]; /* of alice's incident */
-
-static int site(void **state)
-{
-	rules = (struct unlock_rules){ .suspend = to_postmasters,
-		                       .may_unlock = listed,
-		                       .nmay_unlock = COUNT(listed) };
-	for (size_t i = 0; i < SECRET_BYTES; i++) {
-		rules.key.bytes[i] = (unsigned char)i;
-	}
-	return set_up(state);
-}
-
-static void anew(void **state)
-{
-	assert_int_equal(tear_down(state), 0);
-	assert_int_equal(site(state), 0);
-}
-
-static uint64_t suspend_with_token(void)
-{
-	uint64_t incident = suspend_alice();
-	unlock_token(&rules.key, ALICE, incident, token);
-	return incident;
-}
-
-/* The postmaster's UNLOCK through submission. */
-static struct unlock_answer good_answer(uint64_t incident)
-{
-	return (struct unlock_answer){
-		.tag = { .incident = incident, .token = span_str(token) },
-		.login = postmasters[0],
-		.now = store_now(store),
-		.wall = fake_clock.wall,
-	};
-}
-
-static enum unlock_verdict redeem(const struct unlock_answer *answer)
-{
-	struct suspend_result result;
-	struct store_txn *txn = begin();
-	enum unlock_verdict verdict = unlock_redeem(txn, &rules, answer, &result);
-	commit(txn);
-	return verdict;
-}
 
 /* ---- tokens: TESTS UN02, UN03 ---- */
 
@@ -307,25 +254,6 @@ static void a_postmaster_is_no_pattern(void **state)
 
 /* ---- what ---- */
 
-static struct span last_note(enum queue_kind kind, struct arena *arena)
-{
-	struct span note = SPAN_NONE;
-	uint64_t id = 0;
-	struct store_txn *txn = store_begin_read(store, NULL);
-	while (queue_list_next(txn, SPAN_NONE, id, &id) == STORE_OK) {
-		struct queue_entry entry;
-		assert_int_equal(queue_get(txn, id, arena, &entry), STORE_OK);
-		note = entry.kind == kind ? entry.note : note;
-	}
-	store_abort(txn);
-	return note;
-}
-
-static bool holds(struct span text, const char *part)
-{
-	return !*part || (text.len && memmem(text.ptr, text.len, part, strlen(part)));
-}
-
 static void each_order(void **state)
 {
 	static const struct {
@@ -484,144 +412,6 @@ static void un19_too_many_trips(void **state)
 	assert_int_equal(aftermath().incident, 0);
 }
 
-/* ---- drills ---- */
-
-static void begin_drill(void)
-{
-	struct store_txn *txn = begin();
-	assert_int_equal(drill_begin(txn, &to_postmasters, store_now(store), fake_clock.wall),
-	                 STORE_OK);
-	commit(txn);
-	unlock_drill_token(&rules.key, store_now(store), token);
-}
-
-static struct meta_drill the_drill(void)
-{
-	struct meta_drill drill = { .sent_at = 0 };
-	struct store_txn *txn = store_begin_read(store, NULL);
-	meta_drill_get(txn, &drill);
-	store_abort(txn);
-	return drill;
-}
-
-static enum unlock_verdict redeem_drill(const struct unlock_answer *answer)
-{
-	struct store_txn *txn = begin();
-	enum unlock_verdict verdict = drill_redeem(txn, &rules, answer);
-	commit(txn);
-	return verdict;
-}
-
-static struct unlock_answer drill_answer(void)
-{
-	struct unlock_answer answer = good_answer(DRILL_INCIDENT);
-	answer.way = SPAN_LIT("submission");
-	answer.client = SPAN_LIT("192.0.2.7");
-	return answer;
-}
-
-/* What an answer would have done, in the report; and whether the drill has passed by it. */
-static void a_drill_reports(void **state)
-{
-	static const struct {
-		const char *login, *from;
-		enum orders_kind kind;
-		enum order order;
-		bool word_required;
-		int64_t later;
-		enum unlock_verdict verdict;
-		const char *says;
-	} rows[] = {
-		{ "postmaster@example.org", "", ORDERS_HUMAN, ORDER_UNLOCK, false, 0,
-		  UNLOCK_DONE, "read as unlock: it would have unlocked the account, and sent" },
-		{ "ops", "", ORDERS_HUMAN, ORDER_EMPTY, false, 0, UNLOCK_DONE,
-		  "would have unlocked the account, and sent" },
-		{ "", "jane@it.example.org", ORDERS_HUMAN, ORDER_OTHER, false, 0, UNLOCK_DONE,
-		  "mail would have stayed" },
-		{ "ops", "", ORDERS_HUMAN, ORDER_SPAM, true, 0, UNLOCK_DONE,
-		  "the account would have stayed suspended" },
-		{ "ops", "", ORDERS_HUMAN, ORDER_NO, true, 0, UNLOCK_DONE,
-		  "would have changed nothing" },
-		{ "ops", "", ORDERS_HUMAN, ORDER_EMPTY, true, 0, UNLOCK_NO_WORD,
-		  "not have counted: it begins with none of the words" },
-		{ "bob@example.org", "ops", ORDERS_HUMAN, ORDER_UNLOCK, false, 0,
-		  UNLOCK_STRANGER, "not have counted: it came from nobody in may_unlock" },
-		{ "", "", ORDERS_HUMAN, ORDER_UNLOCK, false, 0, UNLOCK_STRANGER,
-		  "was given by somebody" },
-		{ "ops", "", ORDERS_MACHINE, ORDER_UNLOCK, false, 0, UNLOCK_MACHINE,
-		  "read as machine mail: it would not have counted" },
-		{ "ops", "", ORDERS_HUMAN, ORDER_UNLOCK, false, 13 * DAY, UNLOCK_DONE,
-		  "would have unlocked" },
-		{ "ops", "", ORDERS_HUMAN, ORDER_UNLOCK, false, 14 * DAY, UNLOCK_EXPIRED,
-		  "older than 14 days" },
-	};
-	for (size_t i = 0; i < COUNT(rows); i++) {
-		anew(state);
-		struct arena arena;
-		begin_drill();
-		fake_clock_pass(rows[i].later);
-		struct unlock_answer answer = drill_answer();
-		answer.login = span_str(rows[i].login);
-		answer.from = span_str(rows[i].from);
-		answer.kind = rows[i].kind;
-		answer.order = rows[i].order;
-		rules.word_required = rows[i].word_required;
-		assert_int_equal(redeem_drill(&answer), rows[i].verdict);
-		assert_int_equal(the_drill().passed_wall,
-		                 rows[i].verdict == UNLOCK_DONE ? fake_clock.wall : 0);
-		assert_aftermath(rows[i].says, aftermath(), .journal = 1);
-		arena_init(&arena, ARENA_MAX);
-		struct span note = last_note(QUEUE_NOTICE_DRILLED, &arena);
-		assert_true(holds(note, rows[i].says));
-		assert_true(holds(note, "by submission from 192.0.2.7"));
-		arena_done(&arena);
-	}
-}
-
-/* It is the token of no incident, an incident's is none of a drill, and only the last counts.
- */
-static void a_drill_ends_nothing(void **state)
-{
-	(void)state;
-	char first[UNLOCK_TOKEN_LEN + 1], alice[UNLOCK_TOKEN_LEN + 1];
-	struct unlock_answer answer = drill_answer();
-	answer.tag.token = SPAN_LIT("aaaaaaaaaaaaaaaaaaaaaaaaaa");
-	assert_int_equal(redeem_drill(&answer), UNLOCK_WRONG); /* before there is one */
-	uint64_t incident = suspend_with_token();
-	memcpy(alice, token, sizeof alice);
-	begin_drill();
-	memcpy(first, token, sizeof first);
-	answer = good_answer(incident);
-	assert_int_equal(redeem(&answer), UNLOCK_WRONG);
-	answer = drill_answer();
-	answer.tag.token = span_str(alice);
-	assert_int_equal(redeem_drill(&answer), UNLOCK_WRONG);
-	answer.tag.token = span_str(token);
-	assert_int_equal(redeem_drill(&answer), UNLOCK_DONE);
-	int64_t passed = the_drill().passed_wall;
-	fake_clock_pass(MINUTE);
-	begin_drill();
-	answer.tag.token = span_str(first);
-	assert_int_equal(redeem_drill(&answer), UNLOCK_WRONG);
-	assert_int_equal(the_drill().passed_wall, passed);
-	assert_int_equal(aftermath().incident, incident);
-}
-
-static void an_echo_of_a_drill_dies_away(void **state)
-{
-	(void)state;
-	begin_drill();
-	struct unlock_answer answer = drill_answer();
-	answer.kind = ORDERS_MACHINE;
-	for (size_t i = 0; i < DRILL_ANSWERS_MAX + 10; i++) {
-		assert_int_equal(redeem_drill(&answer), UNLOCK_MACHINE);
-	}
-	assert_int_equal(aftermath().journal, DRILL_ANSWERS_MAX);
-	answer.kind = ORDERS_HUMAN;
-	assert_int_equal(redeem_drill(&answer), UNLOCK_DONE);
-	assert_int_equal(the_drill().passed_wall, fake_clock.wall);
-}
-
 /* The counter begins at 0, and what is released is not charged again. */
 static void un20_the_counter_after_an_unlock(void **state)
 {
@@ -703,7 +493,6 @@ static void damage_unlocks_nobody(void **state)
 
 int main(void)
 {
-#define SITE(f) cmocka_unit_test_setup_teardown(f, site, tear_down)
 	const struct CMUnitTest tests[] = {
 		SITE(tokens_are_derived),
 		SITE(un02_the_store_holds_no_token),
@@ -722,9 +511,6 @@ int main(void)
 		SITE(un23_a_harvested_address),
 		SITE(a_complaint_says_why),
 		SITE(un19_too_many_trips),
-		SITE(a_drill_reports),
-		SITE(a_drill_ends_nothing),
-		SITE(an_echo_of_a_drill_dies_away),
 		SITE(un20_the_counter_after_an_unlock),
 #ifdef GATEPOST_HOOKS
 		SITE(un18_killed_while_redeeming),
