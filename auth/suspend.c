@@ -2,6 +2,7 @@
 
 #include "auth/familiar.h"
 #include "auth/gate.h"
+#include "auth/several.h"
 #include "store/account.h"
 #include "store/journal.h"
 #include "store/killpoint.h"
@@ -71,7 +72,6 @@ static enum store_result put_notice(struct store_txn *txn, const struct suspend_
 	}
 	entry->id = store_next_id(store_txn_store(txn));
 	entry->state = QUEUE_READY;
-	entry->next_at = 0; /* before all other mail */
 	entry->recipients = to;
 	entry->nrecipients = n;
 	enum store_result result = !to && rules->npostmaster ? store_txn_fail(txn, STORE_FAILED)
@@ -92,7 +92,13 @@ enum store_result suspend_put_notice(struct store_txn *txn, const struct suspend
 		.accepted_at = now,
 		.accepted_wall = wall,
 	};
-	return put_notice(txn, rules, &entry, NULL);
+	return put_notice(txn, rules, &entry, NULL); /* at 0, before all other mail */
+}
+
+enum store_result suspend_put_entry(struct store_txn *txn, const struct suspend_rules *rules,
+                                    struct queue_entry *entry)
+{
+	return put_notice(txn, rules, entry, NULL);
 }
 
 static bool is_member(const struct suspend_rules *rules, struct span account)
@@ -114,10 +120,18 @@ enum store_result suspend_put_token_notice(struct store_txn *txn,
 {
 	bool may[POSTMASTERS_MAX], may_not[POSTMASTERS_MAX];
 	bool member = is_member(rules, incident->account);
+	bool all = rules->npostmaster > 0, shared = false;
 	assert(rules->npostmaster <= POSTMASTERS_MAX);
 	for (size_t i = 0; i < rules->npostmaster; i++) {
 		may_not[i] = member || span_eq_nocase(rules->postmaster[i], incident->account);
 		may[i] = !may_not[i];
+		all = all && may[i];
+	}
+	if (kind == QUEUE_NOTICE_SUSPENDED && all) {
+		several_take(txn, rules, incident, now, &shared); /* the transaction knows */
+	}
+	if (shared) {
+		return store_txn_result(txn);
 	}
 	struct queue_entry entry = {
 		.kind = kind,

@@ -6,6 +6,7 @@
 #ifndef GATEPOST_AUTH_SUSPEND_H
 #define GATEPOST_AUTH_SUSPEND_H
 
+#include "auth/budget.h"
 #include "auth/facts.h"
 #include "auth/standing.h"
 #include "store/queue.h"
@@ -19,6 +20,8 @@ struct suspend_rules {
 	 * patterns with *. */
 	const struct span *member;
 	size_t nmembers;
+	struct budget_limits notice_max; /* notices that tell of one suspension each; one or
+	                                    none: those beyond it share one */
 };
 
 #define SUSPEND_HOLD_NOW 200 /* entries held in the same commit; the rest in further ones */
@@ -79,10 +82,15 @@ enum store_result suspend_put_notice(struct store_txn *txn, const struct suspend
                                      enum queue_kind kind, uint64_t incident, struct span note,
                                      int64_t now, int64_t wall);
 
+/* The same for an entry whose kind, note and times are the caller's; its id is set here. */
+enum store_result suspend_put_entry(struct store_txn *txn, const struct suspend_rules *rules,
+                                    struct queue_entry *entry);
+
 #define SUSPEND_NO_TOKEN SPAN_LIT("no token") /* the note of a notice that has none */
 
 /* A notice with the token of an incident of `account`. A postmaster who is that account, or any
- * when it is one of the members, gets it without: nobody lets himself go. */
+ * when it is one of the members, gets it without: nobody lets himself go. Where all may have
+ * it, a suspension may be told together with others (auth/several). */
 enum store_result suspend_put_token_notice(struct store_txn *txn,
                                            const struct suspend_rules *rules,
                                            enum queue_kind kind,

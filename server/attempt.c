@@ -216,6 +216,7 @@ enum attempt_load attempt_load(struct attempt *attempt, struct store_txn *txn,
 	if (load != ATTEMPT_MAIL) {
 		return load;
 	}
+	attempt->outcome.note_len = attempt->entry.note.len;
 	attempt->outcome.duty = outcome_duty(&attempt->entry, times->now,
 	                                     attempt->config->lifetime, unreachable == NULL);
 	if (attempt->outcome.duty == OUTCOME_NOTHING) {

@@ -154,7 +154,8 @@ struct suspend_rules config_suspend_rules(const struct config *config)
 	return (struct suspend_rules){ .postmaster = config->postmaster,
 		                       .npostmaster = config->npostmaster,
 		                       .member = config->postmaster_member,
-		                       .nmembers = config->npostmaster_members };
+		                       .nmembers = config->npostmaster_members,
+		                       .notice_max = config->notice_max };
 }
 
 struct linger_rules config_linger_rules(const struct config *config)

@@ -157,6 +157,7 @@ struct config {
 	enum gate_action action;          /* at the limit; not DEFAULT */
 	enum gate_mode mode;              /* not DEFAULT */
 	struct budget_limits suspend_max; /* of suspensions by budget; one or none */
+	struct budget_limits notice_max;  /* of notices of one suspension; one or none */
 	struct span *exempt;              /* canonical accounts or patterns */
 	size_t nexempt;
 	/* the guard */

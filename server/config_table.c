@@ -254,6 +254,10 @@ const struct config_row config_rows[] = {
 	  .sentence =
 	      "Most accounts that are suspended at the limit in a time: beyond it they are "
 	      "held instead, and one notice says so. {} is no end." },
+	{ TOP(notice_max), &config_type_limits, AT(notice_max), 0, 1, "5/1m",
+	  .sentence = "Most notices in a time that tell of one suspension each: those beyond "
+	              "it are told "
+	              "together, up to 50 in a mail, a minute later. {} is no end." },
 	{ TOP(exempt), &config_type_patterns, AT(exempt), 0, CONFIG_EXEMPT_MAX, "",
 	  .count_offset = AT(nexempt),
 	  .sentence = "Accounts without limits, with * for any run of characters; ten times "

@@ -8,6 +8,7 @@
 #include "proto/dsn.h"
 #include "server/notice_event.h"
 #include "server/notice_facts.h"
+#include "server/notice_several.h"
 #include "store/body.h"
 
 /* A header longer than this is cut: so many rows are read and no more. */
@@ -227,7 +228,7 @@ static struct span write_over(struct notice_facts *facts)
 }
 
 /* How it may end: exactly one of the first five is what the text says. */
-static void add_ways(const struct config *config, struct notice_facts *facts, struct span token,
+void notice_add_ways(const struct config *config, struct notice_facts *facts, struct span token,
                      bool quiet)
 {
 	static const struct span yes = { "yes", 3 };
@@ -264,7 +265,7 @@ static struct span write_subject(struct notice_facts *facts, enum queue_kind kin
 	return subject;
 }
 
-static struct span write_recipients(const struct queue_entry *entry, struct notice_facts *facts)
+struct span notice_recipients(const struct queue_entry *entry, struct notice_facts *facts)
 {
 	struct buf text = { .cap = NOTICE_MAX };
 	for (size_t i = 0; i < entry->nrecipients; i++) {
@@ -304,7 +305,7 @@ static struct span write_reply_to(const struct config *config, struct notice_fac
 	return address;
 }
 
-static void write_token(const struct secret_key *key, const struct incident *incident,
+void notice_write_token(const struct secret_key *key, const struct incident *incident,
                         char token_out[UNLOCK_TOKEN_LEN + 1])
 {
 	if (incident->number == DRILL_INCIDENT) {
@@ -323,17 +324,17 @@ static void write_notice(const struct config *config, const struct secret_key *k
 	struct notice_message message = {
 		.hostname = config->hostname,
 		.from = span_str(config->notice_from),
-		.to = write_recipients(entry, facts),
+		.to = notice_recipients(entry, facts),
 		.subject = write_subject(facts, entry->kind),
 		.seconds = wall / 1000,
 	};
 	if (kinds[entry->kind].answers && facts->suspended &&
 	    !span_eq(entry->note, SUSPEND_NO_TOKEN)) {
-		write_token(key, &facts->incident, token);
+		notice_write_token(key, &facts->incident, token);
 		message.reply_to = write_reply_to(config, facts, span_str(token));
 	}
 	notice_facts_add(facts, "note", entry->note);
-	add_ways(config, facts, span_str(token), span_eq(entry->note, SUSPEND_NO_TOKEN));
+	notice_add_ways(config, facts, span_str(token), span_eq(entry->note, SUSPEND_NO_TOKEN));
 	fill(entry->kind, facts, &body);
 	write_ids(entry, facts, &message);
 	message.body = buf_span(&body);
@@ -422,7 +423,7 @@ static enum store_result write_plain(const struct config *config,
 	const struct notice_message message = {
 		.hostname = config->hostname,
 		.from = span_str(config->notice_from),
-		.to = write_recipients(entry, &facts),
+		.to = notice_recipients(entry, &facts),
 		.subject = span_str(subject),
 		.id = write_plain_id(entry, &facts),
 		.seconds = wall / 1000,
@@ -462,6 +463,12 @@ enum store_result notice_write(const struct config *config, const struct secret_
 	if (plain[entry->kind]) {
 		return write_plain(config, entry, wall, out);
 	}
+	struct queue_entry alone;
+	if (entry->kind == QUEUE_NOTICE_SEVERAL && !notice_several_is_one(entry, &alone)) {
+		const struct notice_several several = { config, key, txn, wall };
+		return notice_several_write(&several, entry, out);
+	}
+	entry = entry->kind == QUEUE_NOTICE_SEVERAL ? &alone : entry;
 	enum store_result result = read_facts(&facts, config, key, entry->incident, txn);
 	if (result == STORE_OK) {
 		write_notice(config, key, entry, wall, &facts, out);
@@ -474,7 +481,7 @@ enum store_result notice_write(const struct config *config, const struct secret_
 enum store_result notice_explain(const struct config *config, struct notice_facts *facts,
                                  struct buf *out)
 {
-	add_ways(config, facts, SPAN_NONE, false);
+	notice_add_ways(config, facts, SPAN_NONE, false);
 	fill(QUEUE_NOTICE_SUSPENDED, facts, out);
 	return out->failed || facts->failed ? STORE_FAILED : STORE_OK;
 }

@@ -16,7 +16,8 @@ extern const char notice_template_suspended[], notice_template_ended[],
     notice_template_ignored[], notice_template_event[], notice_template_answers[],
     notice_template_reminder[], notice_template_expiring[], notice_template_drill[],
     notice_template_drilled[], notice_template_digest[], notice_template_digest_end[],
-    notice_template_owner[];
+    notice_template_owner[], notice_template_several[], notice_template_several_case[],
+    notice_template_several_end[];
 
 /* What stands for {name}. An empty text is none. */
 struct notice_value {

@@ -2,7 +2,7 @@
 
 #include <assert.h>
 
-#include "auth/suspend.h"
+#include "auth/several.h"
 #include "server/notice.h"
 #include "server/schedule.h"
 #include "store/incident.h"
@@ -234,20 +234,40 @@ bool outcome_apply(const struct outcome *outcome, struct queue_entry *entry, int
 
 /* ---- the job ---- */
 
+static void mark_incident(struct store_txn *txn, uint64_t number, struct arena *arena,
+                          int64_t now)
+{
+	struct incident incident;
+	if (incident_get(txn, number, arena, &incident) == STORE_OK && !incident.notified_at) {
+		incident.notified_at = now;
+		incident_put(txn, &incident);
+	}
+}
+
 /* What the incident's watch waits for: when every postmaster has it, its notice is delivered.
  */
 static void mark_notified(const struct outcome *outcome, struct store_txn *txn,
                           const struct queue_entry *entry, struct arena *arena, int64_t now)
 {
-	struct incident incident;
-	bool taken = outcome->duty == OUTCOME_MAIL &&
-	             count(entry, RECIPIENT_SENT) == entry->nrecipients;
-	if (taken && entry->kind == QUEUE_NOTICE_SUSPENDED &&
-	    incident_get(txn, entry->incident, arena, &incident) == STORE_OK &&
-	    !incident.notified_at) {
-		incident.notified_at = now;
-		incident_put(txn, &incident);
+	struct span note = entry->note;
+	uint64_t number;
+	if (outcome->duty != OUTCOME_MAIL ||
+	    count(entry, RECIPIENT_SENT) != entry->nrecipients) {
+		return;
 	}
+	if (entry->kind == QUEUE_NOTICE_SUSPENDED) {
+		mark_incident(txn, entry->incident, arena, now);
+	}
+	while (entry->kind == QUEUE_NOTICE_SEVERAL && several_next(&note, &number)) {
+		mark_incident(txn, number, arena, now);
+	}
+}
+
+/* A suspension that was at the writer when the notice's time came, and the mail was made, is
+ * not in that mail: it is sent once more, as if it had not been sent. */
+static bool has_grown(const struct outcome *outcome, const struct queue_entry *entry)
+{
+	return entry->kind == QUEUE_NOTICE_SEVERAL && entry->note.len != outcome->note_len;
 }
 
 /* Is it still suspended? It may have been unlocked while this waited for the writer. */
@@ -294,7 +314,9 @@ static void run(struct commit_job *job, struct store_txn *txn, int64_t now)
 	outcome->learned = GATE_ALLOW;
 	outcome->guard = (struct gate_result){ .would = GATE_WOULD_PASS };
 	outcome->found = queue_get(txn, outcome->id, &arena, &entry) == STORE_OK;
-	if (outcome->found) {
+	if (outcome->found && has_grown(outcome, &entry)) {
+		outcome->next_at = entry.next_at;
+	} else if (outcome->found) {
 		look_at_standing(outcome, txn, &entry);
 		if (outcome_apply(outcome, &entry, now)) {
 			store_entry(outcome, txn, &entry);

@@ -51,6 +51,7 @@ struct outcome {
 	size_t nresults;
 	struct outcome_rules rules;
 	struct span reason; /* EXPIRE: for those who never had an answer */
+	size_t note_len;    /* bytes of the entry's note as it was tried */
 	uint32_t random;
 	/* what the guard learns of it, and by what rules; borrowed */
 	const struct lesson *lessons;

@@ -117,10 +117,12 @@ static inline struct key key_apppass_ledger(struct span account, struct span nam
 }
 
 /* And those of the whole site: suspensions, strangers written to from strange networks,
- * accounts with refused recipients, and what the postmasters hear once a day. */
+ * accounts with refused recipients, what the postmasters hear once a day, and their notices of
+ * suspensions. */
 #define KEY_SITE_LEDGER    SPAN_LIT("/")
 #define KEY_SITE_STRANGERS SPAN_LIT("/strangers")
 #define KEY_SITE_REFUSED   SPAN_LIT("/refused")
 #define KEY_SITE_DIGEST    SPAN_LIT("/digest")
+#define KEY_SITE_NOTICES   SPAN_LIT("/notices")
 
 #endif

@@ -45,7 +45,8 @@ enum queue_kind {
 	QUEUE_NOTICE_DRILL,     /* a sample, with a token that ends nothing; incident 0 */
 	QUEUE_NOTICE_DRILLED,   /* what an answer to it would have done; incident 0 */
 	QUEUE_NOTICE_DIGEST,    /* what a day had to tell; its note says all, incident 0 */
-	QUEUE_NOTICE_OWNER, /* to the owner of the account that its note names; incident 0 */
+	QUEUE_NOTICE_OWNER,   /* to the owner of the account that its note names; incident 0 */
+	QUEUE_NOTICE_SEVERAL, /* accounts were stopped: its note has the incidents, "17 18" */
 	QUEUE_KINDS,
 };
 

@@ -313,7 +313,7 @@ class Crowd(Site):
     """Honest accounts that send all the time, thieves among them, and a smarthost that is neither quick nor faultless."""
 
     def __init__(self, folder, seed):
-        super().__init__(folder, "errors = 1000\nsuspend_max = { }\n")
+        super().__init__(folder, "errors = 1000\nsuspend_max = { }\nnotice_max = { }\n")
         self.folder, self.dice, self.deaths, self.loads = folder, random.Random(seed), [], []
         self.hits = collections.Counter()
         self.sink.options = ["--fail", "8", "--delay", "20"]

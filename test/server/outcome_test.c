@@ -496,6 +496,54 @@ static int64_t notified_at(struct store_txn *txn, uint64_t number)
 	return incident.notified_at;
 }
 
+/* Of several each was told that was in the mail. When the note has grown since it was made, the
+ * answer counts for nothing: it is sent again. */
+static void test_notice_of_several_job(void **state)
+{
+	static const struct {
+		const char *codes;
+		size_t note_len;
+		int64_t notified_at;
+		bool ended;
+	} rows[] = {
+		{ "451 250", 5, 0, false },
+		{ "250 250", 2, 0, false },
+		{ "250 250", 5, 5000, true },
+	};
+	struct place *place = *state;
+	struct store_txn *txn = writing(place->store);
+	for (uint64_t number = 17; number <= 19; number++) {
+		struct incident incident = { .number = number, .account = SPAN_LIT("a") };
+		assert_int_equal(incident_put(txn, &incident), STORE_OK);
+	}
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		struct outcome_result results[4];
+		struct queue_entry after, entry = entry_with("PP");
+		struct outcome outcome = outcome_of(OUTCOME_MAIL);
+		entry.id = outcome.id = i + 1;
+		entry.kind = QUEUE_NOTICE_SEVERAL;
+		entry.incident = 17;
+		entry.note = SPAN_LIT("17 18");
+		entry.account = entry.sender = SPAN_NONE;
+		outcome.note_len = rows[i].note_len;
+		outcome.results = results;
+		outcome.nresults = results_of(rows[i].codes, results);
+		outcome_prepare(&outcome);
+		assert_int_equal(queue_put(txn, &entry), STORE_OK);
+		outcome.job.run(&outcome.job, txn, 5000);
+		assert_true(outcome.found);
+		assert_int_equal(outcome.ended, rows[i].ended);
+		assert_int_equal(notified_at(txn, 17), rows[i].notified_at);
+		assert_int_equal(notified_at(txn, 18), rows[i].notified_at);
+		if (!rows[i].ended) {
+			assert_int_equal(state_of(txn, i + 1, &after), STORE_OK);
+			assert_int_equal(after.attempts - entry.attempts, i == 0);
+		}
+	}
+	assert_int_equal(notified_at(txn, 19), 0);
+	commit(txn);
+}
+
 /* In the commit in which the last copy is taken, the incident's notice is delivered. */
 static void test_notice_job(void **state)
 {
@@ -548,6 +596,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_job, place_setup, place_teardown),
 		cmocka_unit_test_setup_teardown(test_hold_job, place_setup, place_teardown),
 		cmocka_unit_test_setup_teardown(test_notice_job, place_setup, place_teardown),
+		cmocka_unit_test_setup_teardown(test_notice_of_several_job, place_setup,
+		                                place_teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
