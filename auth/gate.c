@@ -77,14 +77,17 @@ static enum store_result put_notice(struct store_txn *txn, const struct gate_rul
 	return result;
 }
 
-#define EXEMPT_ALARM 10 /* times its first limit */
+#define EXEMPT_ALARM 10 /* times the most it has ever used of its first limit, or that limit \
+	                 */
 
+/* Not before the limit of all others: below that nobody would be told of them, either. */
 static bool sends_very_much(const struct gate_books *books, int64_t now)
 {
-	const struct budget_limit *first = books->limits.limit;
-	return books->exempt && books->limits.count &&
-	       budget_spent(&books->budget.ring[0], now) >
-	           (uint64_t)EXEMPT_ALARM * first->tokens;
+	uint32_t limit = books->limits.count ? books->limits.limit[0].tokens : 0;
+	uint32_t peak = books->facts.peak_before;
+	uint64_t many = (uint64_t)EXEMPT_ALARM * (peak ? peak : limit);
+	return books->exempt && limit &&
+	       budget_spent(&books->budget.ring[0], now) > (many > limit ? many : limit);
 }
 
 /* What of the account is news, if it was not told today; after the charge. */

@@ -260,9 +260,11 @@ const struct config_row config_rows[] = {
 	              "together, up to 50 in a mail, a minute later. {} is no end." },
 	{ TOP(exempt), &config_type_patterns, AT(exempt), 0, CONFIG_EXEMPT_MAX, "",
 	  .count_offset = AT(nexempt),
-	  .sentence = "Accounts without limits, with * for any run of characters; ten times "
-	              "the limit is told to the postmasters once a day: "
-	              "{ \"newsletter@example.org\", \"*@lists.example.org\" }." },
+	  .sentence =
+	      "Accounts without limits, with * for any run of characters; ten times the most "
+	      "that one has ever used (at first: the limit) is told to the "
+	      "postmasters once a day: "
+	      "{ \"newsletter@example.org\", \"*@lists.example.org\" }." },
 	{ TOP(prices), &config_type_prices, AT(prices), 0, TARIFF_ROWS, "",
 	  .preset = config_preset_prices, .explain = config_explain_prices,
 	  .sentence =

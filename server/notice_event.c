@@ -71,7 +71,7 @@ static const struct notice_event events[] = {
 	  "It charges nothing for refused recipients until that is over.", "relay", "a day" },
 	{ "exempt", "An exempt account sends very much",
 	  "An account that is exempt has written to more than ten times as many recipients as "
-	  "others may.",
+	  "it ever has; or, the first time, as others may.",
 	  "Nothing: it is exempt.", "account", "a day" },
 };
 
