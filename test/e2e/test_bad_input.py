@@ -11,7 +11,7 @@ import pytest
 from harness import Gatepost, Sink, daemon_user, free_port, insecure_context, message, wait_until
 from raw import Raw, opened
 
-GOOD, GENERAL, DATA_ERROR, UNAVAILABLE, CONFIG = 0, 1, 65, 69, 78
+GOOD, GENERAL, DATA_ERROR, UNAVAILABLE, OS_ERROR, CONFIG = 0, 1, 65, 69, 71, 78
 root_only = pytest.mark.skipif(os.geteuid() != 0, reason="only root can do that")
 
 
@@ -250,6 +250,31 @@ def test_du13_damaged_store(tmp_path, damage):
     complains(run(daemon), DATA_ERROR, os.path.dirname(path))
 
 
+@pytest.mark.parametrize("fault,code,words", [
+    ("pages trashed", DATA_ERROR, "is damaged"),
+    ("no permission", OS_ERROR, "Permission denied"),
+    ("a folder", OS_ERROR, "Is a directory"),
+])
+def test_hl19_an_unreadable_store(tmp_path, fault, code, words):
+    """HL19. What was charged can not be read: one clear line, an exit code, and nobody is served. Damaged files of other
+    kinds are test_du13_damaged_store."""
+    daemon, _ = filled(tmp_path)
+    path = data_of(daemon)
+    if fault == "pages trashed":
+        with open(path, "r+b") as f:
+            size = f.seek(0, os.SEEK_END)
+            f.seek(2 * 4096)
+            f.write(b"\xa5" * (size - 2 * 4096))
+    elif fault == "no permission":
+        os.chmod(path, 0)
+        os.chown(path, os.geteuid(), os.getegid())
+    else:
+        os.rename(path, path + ".away")
+        os.mkdir(path)
+    # It ends by itself, and its one line is not that it has started.
+    complains(run(daemon), code, path, words)
+
+
 def test_du13_one_meta_page_is_enough(tmp_path):
     """The other one is a commit older; the start-up sweep makes it consistent."""
     daemon, ids = filled(tmp_path)
@@ -328,6 +353,56 @@ def test_full_store(tmp_path):
     assert len(sink.mails()) == accepted + 1
     wait_until(lambda: big(daemon).startswith("250"), "room again")
     assert daemon.stop() == 0
+    sink.stop()
+
+
+def small(daemon, user):
+    with opened(daemon, user) as raw:
+        reply = raw.ask("MAIL FROM:<%s@example.org>" % user)
+        if not reply.startswith("250"):
+            return reply
+        raw.want("RSET", "250")
+        return raw.mail(["carol@example.net"], message("small"), sender=user + "@example.org")
+
+
+def test_hl18_a_full_store_charges_nobody(tmp_path):
+    """HL18. 452 for all, so often that charges for it would suspend; when there is room it goes on with the same process.
+    That no room turns up only in the commit with the charge is test_du09_no_space_at_a_commit."""
+    limits = 'limits = { "10/30m" }\nmessage_size = 4M\nstore_size = %s'
+    port = free_port()
+    daemon = Gatepost(tmp_path, port, limits % "64M").start().account("alice", "bob")
+
+    def used():
+        rows = {row["account"]: row["used"].split()[0] for row in daemon.ctl("account", "list", rows=True)}
+        return rows["alice@example.org"], rows["bob@example.org"]
+
+    for _ in range(9):
+        assert big(daemon, size=2000000).startswith("250")
+    daemon.ctl("queue", "hold", "alice")
+    sink = Sink(tmp_path, port=port).start()
+    daemon.ctl("queue", "flush")
+    assert small(daemon, "bob").startswith("250")
+    wait_until(lambda: len(sink.mails()) == 1, "the mail of bob")
+    wait_until(lambda: daemon.ctl("status", check=False).returncode == 0, "all is well")
+    wait_until(lambda: daemon.status()["store_bytes"] > 16 << 20, "more in it than the smaller size")
+    pid = daemon.process.pid
+    daemon.configure(limits % "16M")
+    daemon.ctl("reload")
+    done = daemon.ctl("status", check=False)
+    assert done.returncode == 1 and "the store is nearly full" in done.stderr, done
+    for user in ("alice", "bob"):
+        assert {small(daemon, user)[:9] for _ in range(12)} == {"452 4.3.1"}
+        daemon.wait_log("event=refused .*code=452 account=%s@.*reason=STORE_FULL" % user, 12)
+    assert used() == ("9", "1") and daemon.status()["suspended"] == 0
+    daemon.configure(limits % "64M")
+    daemon.ctl("reload")
+    assert daemon.ctl("status", check=False).returncode == 0
+    assert small(daemon, "alice").startswith("250") and used() == ("10", "1")
+    assert {small(daemon, "bob")[:3] for _ in range(9)} == {"250"} and used() == ("10", "10")
+    assert small(daemon, "bob").startswith("550 5.7.1")  # limits hold as before
+    daemon.ctl("queue", "release", "alice")
+    wait_until(lambda: len(sink.mails()) >= 20, "all that was answered with 250")
+    assert daemon.process.pid == pid and daemon.stop() == 0
     sink.stop()
 
 

@@ -1,7 +1,10 @@
 """The budget as clients meet it (TESTS HL*); races and crashes are in test_races.py and test_crash.py."""
+import signal
 import smtplib
 
-from harness import Gatepost, message, wait_until
+import pytest
+
+from harness import Gatepost, message, wait_port, wait_until
 from raw import opened
 
 
@@ -111,6 +114,61 @@ def test_hl07_the_same_recipient_counts_once(tmp_path, sink):
     assert [row[4] for row in sink.journal()] != [] and len(sink.mails()) == 1
     head = sink.mails()[0].split(b"\r\n\r\n" if b"\r\n\r\n" in sink.mails()[0] else b"\n\n")[0]
     assert head.lower().count(b"bob@example.net") <= 2  # the envelope, and the client's own To
+    assert daemon.stop() == 0
+
+
+ONCE = message("once", extra="Message-ID: <once@example.org>\r\n")
+
+
+def begin(raw):
+    raw.want("MAIL FROM:<alice@example.org>", "250")
+    raw.want("RCPT TO:<bob@example.net>", "250")
+    raw.want("DATA", "354")
+    raw.send(ONCE + ".\r\n")
+
+
+def unread(daemon):
+    """A client that has given up waiting: its mail is taken, nobody hears the 250."""
+    with opened(daemon) as raw:
+        begin(raw)
+        wait_until(lambda: used(daemon) == 1, "the charge")
+
+
+def killed(daemon):
+    """The daemon dies between the commit and the 250. Which commit it is the start decides: the first that charges."""
+    for nth in range(1, 10):
+        daemon.kill()
+        reply = ""
+        daemon.start(wait=False, GATEPOST_KILL="commit-after:%d" % nth)
+        try:
+            wait_port(daemon.tls_port, daemon.process)
+            with opened(daemon) as raw:
+                begin(raw)
+                reply = raw.reply()
+        except (OSError, RuntimeError, AssertionError):
+            pass  # an earlier one: of the start, or of the login
+        assert reply == ""
+        assert daemon.process.wait() == -signal.SIGKILL
+        daemon.start()
+        if used(daemon):
+            return
+    raise AssertionError("it never died after the commit that charges")
+
+
+@pytest.mark.parametrize("lost", [unread, killed])
+def test_hl09_sent_again_counts_again(tmp_path, sink, lost):
+    """HL09. The client has no 250 and sends the same Message-ID again: two mails, relayed twice and charged twice."""
+    daemon = limited(tmp_path, sink)
+    lost(daemon)
+    assert used(daemon) == 1
+    with opened(daemon) as raw:
+        begin(raw)
+        assert raw.reply().startswith("250")
+    assert used(daemon) == 2
+    daemon.wait_empty()
+    assert used(daemon) == 2
+    assert [row[1] for row in sink.journal()] == ["<once@example.org>"] * 2
+    assert len({row[0] for row in sink.journal()}) == 2
     assert daemon.stop() == 0
 
 
