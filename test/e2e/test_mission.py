@@ -15,6 +15,7 @@ from harness import Gatepost, PASSWORD, ROOT, free_port, message, wait_until
 POSTMASTER = "postmaster@example.org"
 SETTINGS = """
 limits = { "500/30m", "2000/24h" }
+notice_max = { }
 recipients = 500
 postmaster = { "postmaster@example.org" }
 may_unlock = { "jane@example.org" }
