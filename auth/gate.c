@@ -350,7 +350,9 @@ bool gate_was_held(struct store_txn *txn, struct span account, int64_t accepted_
 {
 	struct ledger ledger;
 	struct standing standing;
-	bool can = ledger_get(txn, account, &ledger) == STORE_OK &&
+	/* What the smarthost took must be noted, whatever the ledger is like. */
+	bool can = gate_books_can_be_read(txn, account) &&
+	           ledger_get(txn, account, &ledger) == STORE_OK &&
 	           standing_unpack(ledger.standing, &standing);
 	return !can || (standing.trips[0] && accepted_at <= standing.trips[0]);
 }

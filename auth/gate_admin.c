@@ -3,16 +3,18 @@
 #include "proto/pack.h"
 
 /* Asked in a transaction of its own: to one that writes, damage is the end. */
-static bool can_be_read(struct store_txn *txn, struct span account)
+bool gate_books_can_be_read(struct store_txn *txn, struct span account)
 {
 	struct store_txn *read = store_begin_read(store_txn_store(txn), NULL);
+	struct account row;
 	struct ledger ledger;
 	struct standing standing;
 	struct facts facts;
 	struct gate_marks marks;
 	struct gate_watch watch;
 	struct tariff_tally tally;
-	bool can = read && ledger_get(read, account, &ledger) == STORE_OK &&
+	bool can = read && account_get(read, account, &row) != STORE_DAMAGED &&
+	           ledger_get(read, account, &ledger) == STORE_OK &&
 	           standing_unpack(ledger.standing, &standing) &&
 	           facts_unpack(ledger.facts, &facts) &&
 	           gate_marks_unpack(ledger.marks, &marks) &&
@@ -46,7 +48,7 @@ enum store_result gate_reset(struct store_txn *txn, struct span account)
 	if (result == STORE_OK) {
 		result = apppass_refill(txn, account);
 	}
-	if (result == STORE_OK && !can_be_read(txn, account)) {
+	if (result == STORE_OK && !gate_books_can_be_read(txn, account)) {
 		return rebuild_ledger(txn, account);
 	}
 	if (result == STORE_OK) {

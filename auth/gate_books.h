@@ -58,6 +58,9 @@ bool gate_books_read_extra(struct store_txn *txn, struct span account,
                            const struct apppass *apppass, int64_t now,
                            struct gate_extra *extra);
 
+/* Can its rows be read, as they were committed last? Asked in a transaction of its own: in one
+ * that writes, damage would be the end of all that it does. */
+bool gate_books_can_be_read(struct store_txn *txn, struct span account);
 /* Puts back what a message changes of the ledger. */
 enum store_result gate_books_put(struct store_txn *txn, struct span account,
                                  struct gate_books *books);

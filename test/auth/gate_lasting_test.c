@@ -13,6 +13,26 @@ static enum gate_verdict send_once(const struct gate_rules *rules, struct span a
 	return verdict;
 }
 
+/* Nothing that is learned from an answer may be the end of the transaction that notes it. */
+static void what_was_sent_is_noted(const struct gate_rules *rules)
+{
+	static const uint64_t contact = 7;
+	struct gate_result result;
+	struct act act = act_of(ALICE, 1);
+	act.contact = &contact;
+	act.ncontacts = 1;
+	const struct familiar_lesson lesson = {
+		.account = ALICE, .contact = &contact, .n = 1, .now = act.now
+	};
+	struct store_txn *txn = begin();
+	gate_learn(txn, rules, &lesson);
+	if (!gate_was_held(txn, ALICE, act.now)) {
+		gate_refused(txn, rules, &act, &result);
+	}
+	assert_int_equal(store_txn_result(txn), STORE_OK);
+	store_abort(txn);
+}
+
 static void damage_is_never_allowed(void **state)
 {
 	(void)state;
@@ -52,6 +72,7 @@ static void damage_is_never_allowed(void **state)
 			assert_int_equal(gate_show(txn, &rules, ALICE, 5, &view), GATE_BROKEN);
 			store_abort(txn);
 		}
+		what_was_sent_is_noted(&rules);
 		const struct account good = { .secret = SPAN_LIT("x") };
 		txn = begin();
 		account_put(txn, ALICE, &good);
